@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Config text to an immutable, checked snapshot.
+
+noinst_LIBRARIES += %reldir%/libconf.a
+%canon_reldir%_libconf_a_SOURCES = \
+	%reldir%/model.h \
+	%reldir%/schema.c \
+	%reldir%/schema.h \
+	%reldir%/lex.c \
+	%reldir%/lex.h \
+	%reldir%/read.c \
+	%reldir%/read.h \
+	%reldir%/check.c \
+	%reldir%/check.h \
+	%reldir%/dump.c \
+	%reldir%/dump.h \
+	%reldir%/wire.c \
+	%reldir%/wire.h \
+	%reldir%/child.c \
+	%reldir%/child.h

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The role that starts programs; it reads no peer bytes.
+
+noinst_LIBRARIES += %reldir%/liblauncher.a
+%canon_reldir%_liblauncher_a_SOURCES = \
+	%reldir%/launcher.c \
+	%reldir%/launcher.h \
+	%reldir%/spawn.c \
+	%reldir%/spawn.h \
+	%reldir%/child.c \
+	%reldir%/child.h \
+	%reldir%/env.c \
+	%reldir%/env.h \
+	%reldir%/reap.c \
+	%reldir%/reap.h \
+	%reldir%/output.c \
+	%reldir%/output.h

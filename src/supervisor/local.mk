@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The role that owns listeners and the other roles; no peer bytes.
+
+noinst_LIBRARIES += %reldir%/libsupervisor.a
+%canon_reldir%_libsupervisor_a_SOURCES = \
+	%reldir%/supervisor.c \
+	%reldir%/supervisor.h \
+	%reldir%/listen.c \
+	%reldir%/listen.h \
+	%reldir%/plan.c \
+	%reldir%/plan.h \
+	%reldir%/apply.c \
+	%reldir%/apply.h \
+	%reldir%/roles.c \
+	%reldir%/roles.h \
+	%reldir%/notify.c \
+	%reldir%/notify.h \
+	%reldir%/reader.c \
+	%reldir%/reader.h

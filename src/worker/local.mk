@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The unprivileged role: the only code that touches peer bytes.
+
+noinst_LIBRARIES += %reldir%/libworker.a
+%canon_reldir%_libworker_a_SOURCES = \
+	%reldir%/worker.c \
+	%reldir%/worker.h \
+	%reldir%/loop.c \
+	%reldir%/loop.h \
+	%reldir%/accept.c \
+	%reldir%/accept.h \
+	%reldir%/conn.c \
+	%reldir%/datagram.c \
+	%reldir%/datagram.h \
+	%reldir%/transport.c \
+	%reldir%/transport.h \
+	%reldir%/service.c \
+	%reldir%/service.h \
+	%reldir%/handoff.c \
+	%reldir%/handoff.h \
+	%reldir%/sandbox.c \
+	%reldir%/sandbox.h

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A unit test is one line of the list: test_NAME is built from test_NAME.c alone
+# and linked with everything, of which the linker takes what the test calls. A
+# test of a low layer has an _LDADD line too: it gets its own layer and those
+# under it, so that it cannot lean on a layer above.
+
+UNIT_SUPPORT =
+UNIT_BASE = $(UNIT_SUPPORT) src/base/libbase.a $(CMOCKA_LIBS) $(CAB_LIBS)
+UNIT_ACCESS = $(UNIT_SUPPORT) src/access/libaccess.a $(UNIT_BASE)
+UNIT_STATS = $(UNIT_SUPPORT) src/stats/libstats.a $(UNIT_BASE)
+UNIT_IPC = $(UNIT_SUPPORT) src/ipc/libipc.a $(UNIT_BASE)
+UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/stats/libstats.a \
+	src/ipc/libipc.a src/access/libaccess.a $(UNIT_BASE)
+
+# Twice, because the archives of the roles need each other.
+LDADD = $(UNIT_SUPPORT) $(CAB_ARCHIVES) $(UNIT_SUPPORT) $(CAB_ARCHIVES) \
+	$(CMOCKA_LIBS) $(CAB_LIBS)
+
+UNIT_TESTS = \
+	%reldir%/test_buf \
+	%reldir%/test_str \
+	%reldir%/test_addr \
+	%reldir%/test_fd \
+	%reldir%/test_clock \
+	%reldir%/test_timer \
+	%reldir%/test_log \
+	%reldir%/test_diag \
+	%reldir%/test_pool \
+	%reldir%/test_acl \
+	%reldir%/test_quota \
+	%reldir%/test_rate \
+	%reldir%/test_udpguard \
+	%reldir%/test_board \
+	%reldir%/test_chan \
+	%reldir%/test_schema \
+	%reldir%/test_lex \
+	%reldir%/test_read \
+	%reldir%/test_check \
+	%reldir%/test_dump \
+	%reldir%/test_wire \
+	%reldir%/test_conf_child \
+	%reldir%/test_table \
+	%reldir%/test_echo \
+	%reldir%/test_discard \
+	%reldir%/test_daytime \
+	%reldir%/test_http \
+	%reldir%/test_http_parse \
+	%reldir%/test_http_file \
+	%reldir%/test_smtp \
+	%reldir%/test_smtp_parse \
+	%reldir%/test_worker \
+	%reldir%/test_loop \
+	%reldir%/test_accept \
+	%reldir%/test_conn \
+	%reldir%/test_datagram \
+	%reldir%/test_transport \
+	%reldir%/test_service \
+	%reldir%/test_handoff \
+	%reldir%/test_sandbox \
+	%reldir%/test_launcher \
+	%reldir%/test_spawn \
+	%reldir%/test_launcher_child \
+	%reldir%/test_env \
+	%reldir%/test_reap \
+	%reldir%/test_output \
+	%reldir%/test_supervisor \
+	%reldir%/test_listen \
+	%reldir%/test_plan \
+	%reldir%/test_apply \
+	%reldir%/test_roles \
+	%reldir%/test_notify \
+	%reldir%/test_reader
+
+%canon_reldir%_test_buf_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_str_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_addr_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_fd_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_clock_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_timer_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_log_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_diag_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_pool_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_acl_LDADD = $(UNIT_ACCESS)
+%canon_reldir%_test_quota_LDADD = $(UNIT_ACCESS)
+%canon_reldir%_test_rate_LDADD = $(UNIT_ACCESS)
+%canon_reldir%_test_udpguard_LDADD = $(UNIT_ACCESS)
+%canon_reldir%_test_board_LDADD = $(UNIT_STATS)
+%canon_reldir%_test_chan_LDADD = $(UNIT_IPC)
+%canon_reldir%_test_schema_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_lex_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_read_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_check_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_dump_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_wire_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_conf_child_LDADD = $(UNIT_CONF)
+
+EXTRA_PROGRAMS += $(UNIT_TESTS)
+if HAVE_CMOCKA
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+endif
