@@ -6,11 +6,12 @@
 
 UNIT_SUPPORT =
 UNIT_BASE = $(UNIT_SUPPORT) src/base/libbase.a $(CMOCKA_LIBS) $(CAB_LIBS)
-UNIT_ACCESS = $(UNIT_SUPPORT) src/access/libaccess.a $(UNIT_BASE)
+UNIT_ACCESS = $(UNIT_SUPPORT) src/access/libaccess.a src/stats/libstats.a \
+	$(UNIT_BASE)
 UNIT_STATS = $(UNIT_SUPPORT) src/stats/libstats.a $(UNIT_BASE)
 UNIT_IPC = $(UNIT_SUPPORT) src/ipc/libipc.a $(UNIT_BASE)
-UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/stats/libstats.a \
-	src/ipc/libipc.a src/access/libaccess.a $(UNIT_BASE)
+UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/access/libaccess.a \
+	src/stats/libstats.a src/ipc/libipc.a $(UNIT_BASE)
 
 # Twice, because the archives of the roles need each other.
 LDADD = $(UNIT_SUPPORT) $(CAB_ARCHIVES) $(UNIT_SUPPORT) $(CAB_ARCHIVES) \

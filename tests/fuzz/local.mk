@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Fuzz targets. With --enable-fuzzing they are libFuzzer programs; without it
+# the same sources get a main() that replays files. Either way make check feeds
+# each of them its corpus. A target is one line of the list and a folder of the
+# same name below corpus/.
+
+FUZZ_TARGETS = \
+	%reldir%/fuzz_conf \
+	%reldir%/fuzz_http \
+	%reldir%/fuzz_smtp
+
+check_PROGRAMS += $(FUZZ_TARGETS)
+%canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c
+%canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
+%canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c
+
+if FUZZING
+FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+%canon_reldir%_fuzz_conf_LDFLAGS = $(FUZZ_LINK)
+%canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
+%canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
+else
+%canon_reldir%_fuzz_conf_SOURCES += %reldir%/replay.c
+%canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
+%canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
+endif
+
+dist_check_SCRIPTS += %reldir%/replay
+TESTS += %reldir%/replay
+EXTRA_DIST += %reldir%/corpus

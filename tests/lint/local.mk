@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Lints: each is a script that prints FILE:LINE: TEXT for what it dislikes and
+# ends with 77 when this machine lacks the tool it needs.
+
+dist_check_SCRIPTS += \
+	%reldir%/banned \
+	%reldir%/functions \
+	%reldir%/layers \
+	%reldir%/listed \
+	%reldir%/manpages \
+	%reldir%/shell \
+	%reldir%/spdx
+TESTS += \
+	%reldir%/banned \
+	%reldir%/functions \
+	%reldir%/layers \
+	%reldir%/listed \
+	%reldir%/manpages \
+	%reldir%/shell \
+	%reldir%/spdx
+EXTRA_DIST += %reldir%/lib.sh
