@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rates as a generic cell rate algorithm (ITU-T I.371): all state is one
+ * 64-bit theoretical arrival time, so that it can be shared between processes
+ * with one compare-and-swap and never needs refilling.  Pure.
+ */
+#ifndef CAB_ACCESS_RATE_H
+#define CAB_ACCESS_RATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rate_limit {
+	uint64_t interval_ns; /* between two events in the long run; 0: no limit */
+	uint64_t burst_ns;    /* how far ahead the arrival time may be */
+};
+
+/* count events per period, and at most burst at once (burst >= 1; 0 means count). */
+struct rate_limit rate_make(uint32_t count, uint32_t period_ms, uint32_t burst);
+
+/* Takes one event if the limit allows it at now_ns (monotonic).  A refusal changes nothing: who is refused is not charged. */
+bool rate_take(_Atomic uint64_t *tat, const struct rate_limit *limit, uint64_t now_ns);
+
+#endif
