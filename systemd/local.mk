@@ -1,1 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# What systemd reads. Files with the directories of this build in them are made
+# by make, not configure: only make knows them fully expanded.
+
+SYSTEMD_MADE = \
+	%reldir%/cabinetd.service \
+	%reldir%/tmpfiles.d/cabinetd.conf
+
+$(SYSTEMD_MADE): %: %.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) \
+	    -e 's|[@]sbindir@|$(sbindir)|g' \
+	    -e 's|[@]runstatedir@|$(runstatedir)|g' $< > $@.tmp && mv $@.tmp $@
+
+all-local: $(SYSTEMD_MADE)
+CLEANFILES += $(SYSTEMD_MADE)
+
+if INSTALL_UNITS
+nodist_systemdsystemunit_DATA = %reldir%/cabinetd.service
+endif
+if INSTALL_SYSUSERS
+sysusers_DATA = %reldir%/sysusers.d/cabinetd.conf
+endif
+if INSTALL_TMPFILES
+nodist_tmpfiles_DATA = %reldir%/tmpfiles.d/cabinetd.conf
+endif
+
+EXTRA_DIST += \
+	%reldir%/cabinetd.service.in \
+	%reldir%/sysusers.d/cabinetd.conf \
+	%reldir%/tmpfiles.d/cabinetd.conf.in
+
+AM_DISTCHECK_CONFIGURE_FLAGS = \
+	--with-systemdsystemunitdir='$${prefix}/lib/systemd/system' \
+	--with-sysusersdir='$${prefix}/lib/sysusers.d' \
+	--with-tmpfilesdir='$${prefix}/lib/tmpfiles.d'

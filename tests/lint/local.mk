@@ -9,7 +9,8 @@ dist_check_SCRIPTS += \
 	%reldir%/listed \
 	%reldir%/manpages \
 	%reldir%/shell \
-	%reldir%/spdx
+	%reldir%/spdx \
+	%reldir%/unit
 TESTS += \
 	%reldir%/banned \
 	%reldir%/functions \
@@ -17,5 +18,6 @@ TESTS += \
 	%reldir%/listed \
 	%reldir%/manpages \
 	%reldir%/shell \
-	%reldir%/spdx
+	%reldir%/spdx \
+	%reldir%/unit
 EXTRA_DIST += %reldir%/lib.sh
