@@ -6,7 +6,7 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/proto.h \
 	%reldir%/conn.h \
 	%reldir%/table.c \
-	%reldir%/table.h \
+	%reldir%/builtin.h \
 	%reldir%/echo.c \
 	%reldir%/discard.c \
 	%reldir%/daytime.c \
