@@ -21,7 +21,7 @@
  * the set is full of busy entries.  With hold, its active count has been raised by
  * one (*ret_active: the count with it), so the entry cannot be replaced until quota_source_drop.
  */
-uint32_t quota_source(struct board *board, uint32_t service, struct cab_source source, uint64_t now_ns, bool hold,
+uint32_t quota_source(struct board *board, uint32_t service, struct cab_source source, bool hold,
 		      uint32_t *ret_active);
 void quota_source_drop(struct board *board, uint32_t index);
 

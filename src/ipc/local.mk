@@ -3,6 +3,7 @@
 
 noinst_LIBRARIES += %reldir%/libipc.a
 %canon_reldir%_libipc_a_SOURCES = \
+	%reldir%/msg.c \
 	%reldir%/msg.h \
 	%reldir%/chan.c \
 	%reldir%/chan.h

@@ -81,13 +81,24 @@ int board_create(struct board **ret);
 int board_map(int fd, struct board **ret);
 void board_unmap(struct board *board);
 
+/* Lowers a shared count; never below zero, whatever a compromised worker wrote there. */
+static inline void
+board_drop(_Atomic uint32_t *count)
+{
+	uint32_t old = atomic_load(count);
+
+	while (old > 0 && !atomic_compare_exchange_weak(count, &old, old - 1))
+		;
+}
+
 /* ---- tickets ---- */
 
 /* Private bookkeeping of one worker's partition of the tickets. */
 struct ticket_pool {
 	struct board *board;
 	uint32_t slot; /* role slot of the worker */
-	uint32_t hand; /* where the next search starts */
+	uint32_t high; /* tickets below this have been used: the rest are untouched pages */
+	uint32_t hand; /* where the next search starts, below high */
 	uint32_t n_cached;
 	uint32_t cached[256];
 };
@@ -95,6 +106,9 @@ void ticket_pool_init(struct ticket_pool *pool, struct board *board, uint32_t sl
 
 /* Takes a free ticket of the worker's partition and fills it in; BOARD_NO_TICKET when none is left. */
 uint32_t ticket_new(struct ticket_pool *pool, uint32_t service, uint32_t source);
+
+/* Remembers a ticket of this partition that was just released, so that it is used again first. */
+void ticket_reuse(struct ticket_pool *pool, uint32_t ticket);
 
 /* The launcher takes over a ticket that a worker sent.  False when the supervisor has reclaimed it meanwhile: then it must be admitted anew or refused. */
 bool ticket_adopt(struct board *board, uint32_t ticket, uint32_t from_slot, uint32_t to_slot);
