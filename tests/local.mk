@@ -19,3 +19,7 @@ AM_TESTS_ENVIRONMENT = \
 # Python's caches do not belong in a tarball.
 dist-hook:
 	find $(distdir) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Build the test programs and run none.
+.PHONY: check-programs
+check-programs: $(check_LIBRARIES) $(check_PROGRAMS)

@@ -25,6 +25,6 @@ else
 %canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
 endif
 
-dist_check_SCRIPTS += %reldir%/replay
-TESTS += %reldir%/replay
+dist_check_SCRIPTS += %reldir%/corpora
+TESTS += %reldir%/corpora
 EXTRA_DIST += %reldir%/corpus

@@ -54,8 +54,8 @@ out:
 int
 main(int argc, char **argv)
 {
-	uint8_t *data;
-	size_t len;
+	uint8_t *data = NULL;
+	size_t len = 0;
 	int i, r;
 
 	if (LLVMFuzzerInitialize != NULL && LLVMFuzzerInitialize(&argc, &argv))
