@@ -40,7 +40,8 @@ def world(module_work):
                     f"unix://{work}/{name}.sock", f"unix://{tag}-{name}",
                     f"unixgram://{work}/{name}.gram",
                     f"unixgram://{tag}-{name}-gram"],
-         "limits": {"connections": 5000, "per_source": 5000}}
+         "limits": {"connections": 5000, "per_source": 5000,
+                    "per_source_rate": 0}}
         for name, port in ports.items()]
     work.chmod(0o777)   # clients' own datagram sockets live here too
     with Daemon(services=services, work=work, workers=2) as daemon:
