@@ -99,4 +99,7 @@ EXTRA_PROGRAMS += $(UNIT_TESTS)
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+else
+TESTS += %reldir%/no-cmocka
 endif
+dist_check_SCRIPTS += %reldir%/no-cmocka
