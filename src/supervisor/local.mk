@@ -5,15 +5,27 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 %canon_reldir%_libsupervisor_a_SOURCES = \
 	%reldir%/supervisor.c \
 	%reldir%/supervisor.h \
+	%reldir%/options.c \
+	%reldir%/options.h \
+	%reldir%/passed.c \
+	%reldir%/passed.h \
 	%reldir%/listen.c \
 	%reldir%/listen.h \
 	%reldir%/plan.c \
 	%reldir%/plan.h \
 	%reldir%/apply.c \
 	%reldir%/apply.h \
+	%reldir%/batch.c \
+	%reldir%/batch.h \
+	%reldir%/spawn.c \
+	%reldir%/spawn.h \
 	%reldir%/roles.c \
 	%reldir%/roles.h \
 	%reldir%/notify.c \
 	%reldir%/notify.h \
 	%reldir%/reader.c \
-	%reldir%/reader.h
+	%reldir%/reader.h \
+	%reldir%/batch.c \
+	%reldir%/batch.h \
+	%reldir%/spawn.c \
+	%reldir%/spawn.h

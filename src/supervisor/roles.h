@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The other processes: starting them from the supervisor's own binary, talking
+ * to them, and starting them again when they die.  Supervisor only.
+ */
+#ifndef CAB_SUPERVISOR_ROLES_H
+#define CAB_SUPERVISOR_ROLES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "stats/board.h"
+#include "supervisor/batch.h"
+#include "supervisor/spawn.h"
+
+/* What the owner of the roles wants to know; called from the event loop. */
+struct roles_watch {
+	/* A role uses the newest generation, or nothing is waited for any more. */
+	void (*ready)(void *arg);
+	/* A role cannot use it; text is escaped. */
+	void (*failed)(
+	    void *arg, const char *role, uint64_t generation, const char *text);
+	/* A role died before it used the newest generation, so many times now. */
+	void (*died)(void *arg, const char *role, unsigned times);
+	/* After roles_stop: the last one has gone. */
+	void (*empty)(void *arg);
+	void *arg;
+};
+
+struct roles_setup {
+	sd_event *event;     /* SIGCHLD must be blocked */
+	struct board *board; /* and its descriptor, which stays the caller's */
+	int board_fd;
+	unsigned workers;               /* 1..BOARD_WORKERS */
+	uint32_t log_target, log_level; /* for MSG_HELLO, as are these */
+	uint32_t uid, gid, max_fds;
+	struct roles_watch watch;
+};
+
+struct roles;
+
+/* The table, with nothing started: 0 or -errno. */
+int roles_new(struct roles **ret, const struct roles_setup *setup);
+
+/* Ends what still runs by SIGKILL and waits for it; accepts NULL. */
+void roles_free(struct roles *roles);
+
+/*
+ * From now on this generation is the newest: these batches go to everyone who
+ * runs and to everyone who starts (a reference more each).  0 or -ENOMEM.
+ */
+int roles_announce(struct roles *roles, uint64_t generation,
+    struct batch *for_workers, struct batch *for_launcher);
+
+/* Starts whatever does not run yet. */
+void roles_start(struct roles *roles);
+
+/* Another number of workers: starts more, or stops those of the highest slots within drain_ms. */
+void roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms);
+
+/* True when every role uses the newest generation. */
+bool roles_ready(const struct roles *roles);
+
+/* The name of a role that does not use the newest generation yet; NULL if all do. */
+const char *roles_missing(const struct roles *roles);
+
+/* Ends by SIGKILL every role that runs and does not use the newest generation: it hangs. */
+void roles_kill_missing(struct roles *roles);
+
+/* False when a role has been out of service for longer than any restart takes. */
+bool roles_healthy(const struct roles *roles);
+
+/* Workers wanted, and roles that run. */
+unsigned roles_workers(const struct roles *roles);
+unsigned roles_running(const struct roles *roles);
+
+void roles_set_log_level(struct roles *roles, uint32_t level);
+
+/* Asks everyone to finish within drain_ms; nobody is started again; watch.empty follows. */
+void roles_stop(struct roles *roles, uint64_t drain_ms);
+
+/* Ends everyone by SIGKILL. */
+void roles_kill(struct roles *roles);
+
+/* True if the process is one of the roles. */
+bool roles_own(const struct roles *roles, pid_t pid);
+
+#endif
