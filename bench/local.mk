@@ -1,1 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# The yardstick: a load client and the floors it is held against. Not part of
+# what is built, tested or installed: "make bench-programs" makes them.
+
+bench_list = \
+	%reldir%/floor \
+	%reldir%/load
+EXTRA_PROGRAMS += $(bench_list)
+CLEANFILES += $(bench_list)
+
+%canon_reldir%_floor_SOURCES = \
+	%reldir%/common.c \
+	%reldir%/common.h \
+	%reldir%/floor.c
+%canon_reldir%_floor_LDADD =
+%canon_reldir%_load_SOURCES = \
+	%reldir%/common.c \
+	%reldir%/common.h \
+	%reldir%/load.c
+%canon_reldir%_load_LDADD =
+
+.PHONY: bench-programs
+bench-programs: $(bench_list)

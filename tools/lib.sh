@@ -59,11 +59,11 @@ need_packages()
 There is no sudo here; as root run: apt-get install$missing"
 	fi
 	say "installing missing Debian packages:$missing"
-	as_root apt-get update -q ||
+	as_root apt-get update -qq ||
 		die "apt-get update failed; by hand: apt-get install$missing"
 	# shellcheck disable=SC2086 # one word per package
 	as_root env DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -q -y --no-install-recommends $missing ||
+	    apt-get install -qq -y --no-install-recommends $missing ||
 		die "apt-get install failed; by hand: apt-get install$missing"
 }
 

@@ -17,4 +17,5 @@ noinst_LIBRARIES += %reldir%/libconf.a
 	%reldir%/wire.c \
 	%reldir%/wire.h \
 	%reldir%/child.c \
-	%reldir%/child.h
+	%reldir%/child.h \
+	%reldir%/model.c

@@ -19,4 +19,7 @@ noinst_LIBRARIES += %reldir%/libworker.a
 	%reldir%/handoff.c \
 	%reldir%/handoff.h \
 	%reldir%/sandbox.c \
-	%reldir%/sandbox.h
+	%reldir%/sandbox.h \
+	%reldir%/conn_api.c \
+	%reldir%/conn_private.h \
+	%reldir%/output.c

@@ -4,13 +4,12 @@
 # test of a low layer has an _LDADD line too: it gets its own layer and those
 # under it, so that it cannot lean on a layer above.
 
-UNIT_SUPPORT =
-UNIT_BASE = $(UNIT_SUPPORT) src/base/libbase.a $(CMOCKA_LIBS) $(CAB_LIBS)
-UNIT_ACCESS = $(UNIT_SUPPORT) src/access/libaccess.a src/stats/libstats.a \
-	$(UNIT_BASE)
-UNIT_STATS = $(UNIT_SUPPORT) src/stats/libstats.a $(UNIT_BASE)
-UNIT_IPC = $(UNIT_SUPPORT) src/ipc/libipc.a $(UNIT_BASE)
-UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/access/libaccess.a \
+UNIT_SUPPORT = tests/support/libsupport.a
+UNIT_BASE = src/base/libbase.a $(CMOCKA_LIBS) $(CAB_LIBS)
+UNIT_ACCESS = src/access/libaccess.a src/stats/libstats.a $(UNIT_BASE)
+UNIT_STATS = src/stats/libstats.a $(UNIT_BASE)
+UNIT_IPC = src/ipc/libipc.a $(UNIT_BASE)
+UNIT_CONF = src/conf/libconf.a src/access/libaccess.a \
 	src/stats/libstats.a src/ipc/libipc.a $(UNIT_BASE)
 
 # Twice, because the archives of the roles need each other.
