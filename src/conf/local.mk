@@ -3,11 +3,20 @@
 
 noinst_LIBRARIES += %reldir%/libconf.a
 %canon_reldir%_libconf_a_SOURCES = \
+	%reldir%/model.c \
 	%reldir%/model.h \
 	%reldir%/schema.c \
 	%reldir%/schema.h \
 	%reldir%/lex.c \
 	%reldir%/lex.h \
+	%reldir%/names.c \
+	%reldir%/names.h \
+	%reldir%/value.c \
+	%reldir%/value.h \
+	%reldir%/address.c \
+	%reldir%/address.h \
+	%reldir%/origin.c \
+	%reldir%/origin.h \
 	%reldir%/read.c \
 	%reldir%/read.h \
 	%reldir%/check.c \
@@ -16,6 +25,6 @@ noinst_LIBRARIES += %reldir%/libconf.a
 	%reldir%/dump.h \
 	%reldir%/wire.c \
 	%reldir%/wire.h \
-	%reldir%/child.c \
-	%reldir%/child.h \
-	%reldir%/model.c
+	%reldir%/sandbox.c \
+	%reldir%/sandbox.h \
+	%reldir%/child.c

@@ -46,9 +46,9 @@ struct cab_socket_opts {
 	int64_t mode; /* unix socket file */
 };
 
-struct cab_rlimits { /* 0: inherit; otherwise soft and hard limit */
+struct cab_rlimits { /* 0: inherit; otherwise soft and hard limit; cpu in ms, the rest in bytes or pieces */
 	int64_t cpu, files, processes, address_space, data, stack, file_size, core, locked;
-	bool core_set;
+	bool core_set; /* COMPUTED: core was given, 0 then means none */
 };
 
 struct cab_exec {
@@ -122,6 +122,8 @@ const struct cab_service *conf_find(const struct cab_conf *conf, const char *nam
 
 /* ---- reading (config role) ------------------------------------------ */
 
+struct conf_names;
+
 enum cab_probe { CAB_PROBE_PROGRAM, CAB_PROBE_DIR, CAB_PROBE_FILE };
 
 /* How the reader reaches the file system: the config role has no rights of its own. */
@@ -134,6 +136,7 @@ struct cab_conf_source {
 	int (*probe)(void *arg, const char *path, enum cab_probe kind);
 	void *arg;
 	bool privileged; /* the daemon runs as root: users may be switched to */
+	const struct conf_names *names; /* accounts, hosts and ports (names.h); NULL: the system's */
 };
 
 /*
