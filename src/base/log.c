@@ -106,8 +106,15 @@ open_line(void)
 	}
 }
 
-static const struct sockaddr_un journal_addr = { .sun_family = AF_UNIX,
+static struct sockaddr_un journal_addr = { .sun_family = AF_UNIX,
 	.sun_path = JOURNAL_SOCKET };
+
+void
+log_fake_journal(const char *path)
+{
+	snprintf(journal_addr.sun_path, sizeof(journal_addr.sun_path), "%s",
+	    path != NULL ? path : JOURNAL_SOCKET);
+}
 
 static int
 open_journal(void)
@@ -117,8 +124,8 @@ open_journal(void)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (connect(fd, (const struct sockaddr *)&journal_addr,
-		sizeof(journal_addr)) < 0)
+	if (connect(fd, (struct sockaddr *)&journal_addr, sizeof(journal_addr)) <
+	    0)
 		return fd_close(fd);
 	/* As large as the kernel allows: a burst waits here, not with us. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
@@ -139,7 +146,7 @@ log_open(enum cab_log_target target, enum cab_log_level level, const char *tag)
 	open_line();
 	if (target == CAB_LOG_JOURNAL && log_state.journal < 0)
 		log_warning("cannot reach the journal at %s: logging to stderr",
-		    JOURNAL_SOCKET);
+		    journal_addr.sun_path);
 }
 
 void
@@ -303,7 +310,6 @@ send_journal(char *data, size_t n)
 {
 	struct iovec iov = { .iov_base = data, .iov_len = n };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct sockaddr_un addr = journal_addr;
 	ssize_t sent;
 
 	for (;;) {
@@ -318,8 +324,8 @@ send_journal(char *data, size_t n)
 			errno != ENOTCONN) ||
 		    msg.msg_name != NULL)
 			return false;
-		msg.msg_name = &addr;
-		msg.msg_namelen = sizeof(addr);
+		msg.msg_name = &journal_addr;
+		msg.msg_namelen = sizeof(journal_addr);
 	}
 }
 

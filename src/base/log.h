@@ -2,7 +2,9 @@
 /*
  * Log records to stderr or to the journal's native socket.  Never blocks: a
  * record that the target cannot take is dropped and counted.  Only role code
- * logs; library layers return errors.  Every process; single-threaded.
+ * logs; library layers return errors.  Every process; single-threaded.  stderr
+ * may be a pipe whose reader is gone: roles ignore SIGPIPE.  A sandbox has to
+ * leave it write(2), sendmsg(2) and poll(2).
  */
 #ifndef CAB_BASE_LOG_H
 #define CAB_BASE_LOG_H
@@ -35,8 +37,11 @@ bool log_enabled(enum cab_log_level level);
 /* True when stderr is connected to the journal (JOURNAL_STREAM matches), so that target "auto" means the journal. */
 bool log_under_journal(void);
 
-/* The journal's descriptor or -1; so that a role can keep it across its descriptor clean-up. */
+/* The descriptor that the log owns besides stderr, or -1; so that a role can keep it across its descriptor clean-up. */
 int log_fd(void);
+
+/* Another socket in the place of the journal's (NULL: the journal's again), from the next log_open on; for tests. */
+void log_fake_journal(const char *path);
 
 /*
  * One record.  id is a MESSAGE_ID of 32 hex digits or NULL.  The text must be
