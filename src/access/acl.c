@@ -13,13 +13,15 @@ longest_match(const struct cab_prefix *list, size_t n, const struct cab_peer *pe
 	const struct cab_prefix *best = NULL;
 
 	for (size_t i = 0; i < n; i++)
-		if ((!best || list[i].bits > best->bits) && prefix_match(&list[i], peer))
+		if ((!best || list[i].bits > best->bits) &&
+		    prefix_match(&list[i], peer))
 			best = &list[i];
 	return best;
 }
 
 bool
-acl_allows(const struct acl_rules *rules, const struct cab_peer *peer, const struct cab_prefix **ret_rule)
+acl_allows(const struct acl_rules *rules, const struct cab_peer *peer,
+    const struct cab_prefix **ret_rule)
 {
 	const struct cab_prefix *allow = NULL, *deny = NULL;
 	bool allowed;

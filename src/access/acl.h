@@ -18,6 +18,7 @@ struct acl_rules {
 };
 
 /* *ret_rule (may be NULL) gets the prefix that decided, or NULL. */
-bool acl_allows(const struct acl_rules *rules, const struct cab_peer *peer, const struct cab_prefix **ret_rule);
+bool acl_allows(const struct acl_rules *rules, const struct cab_peer *peer,
+    const struct cab_prefix **ret_rule);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include "access/quota.h"
 
-#define KEY_EMPTY 0
+#define KEY_EMPTY  0
 #define KEY_MOVING 1 /* a worker is about to replace this entry */
 
 static inline uint64_t
@@ -49,8 +49,8 @@ keyed_hash(const uint8_t key[16], uint64_t a, uint64_t b)
 
 	memcpy(&k0, key, 8);
 	memcpy(&k1, key + 8, 8);
-	struct sip s = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull, k0 ^ 0x6c7967656e657261ull,
-			 k1 ^ 0x7465646279746573ull };
+	struct sip s = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
+		k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
 	for (int i = 0; i < 3; i++) {
 		s.v3 ^= words[i];
 		sip_round(&s);
@@ -63,7 +63,8 @@ keyed_hash(const uint8_t key[16], uint64_t a, uint64_t b)
 	return h > KEY_MOVING ? h : h + 2;
 }
 
-/* Raises the active count if the entry still is this source's; the order (raise, then look) pairs with entry_replace. */
+/* Raises the active count if the entry still is this source's; the order
+ * (raise, then look) pairs with entry_replace. */
 static bool
 entry_hold(struct board_source *e, uint64_t key, uint32_t *ret_active)
 {
@@ -103,10 +104,14 @@ set_victim(struct board_source *set, uint64_t *ret_key)
 	int victim = -1;
 
 	for (int i = 0; i < BOARD_SOURCE_WAYS; i++) {
-		uint64_t key = atomic_load_explicit(&set[i].key, memory_order_relaxed);
-		uint64_t tat = atomic_load_explicit(&set[i].rate_tat, memory_order_relaxed);
+		uint64_t key = atomic_load_explicit(
+		    &set[i].key, memory_order_relaxed);
+		uint64_t tat = atomic_load_explicit(
+		    &set[i].rate_tat, memory_order_relaxed);
 
-		if (key == KEY_MOVING || atomic_load_explicit(&set[i].active, memory_order_relaxed) != 0)
+		if (key == KEY_MOVING ||
+		    atomic_load_explicit(&set[i].active, memory_order_relaxed) !=
+			0)
 			continue;
 		if (key == KEY_EMPTY)
 			tat = 0;
@@ -129,11 +134,14 @@ set_find(struct board_source *set, uint64_t key)
 }
 
 uint32_t
-quota_source(struct board *board, uint32_t service, struct cab_source source, bool hold,
-	     uint32_t *ret_active)
+quota_source(struct board *board, uint32_t service, struct cab_source source,
+    bool hold, uint32_t *ret_active)
 {
-	uint64_t key = keyed_hash(board->hash_key, source.bits, (uint64_t)service << 32 | source.family);
-	uint32_t first = (uint32_t)(key >> 32) % BOARD_SOURCE_SETS * BOARD_SOURCE_WAYS, active = 0;
+	uint64_t key = keyed_hash(board->hash_key, source.bits,
+	    (uint64_t)service << 32 | source.family);
+	uint32_t first = (uint32_t)(key >> 32) % BOARD_SOURCE_SETS *
+	    BOARD_SOURCE_WAYS,
+		 active = 0;
 	struct board_source *set = &board->sources[first];
 
 	/* Bounded: each lost race means that another worker made progress. */
@@ -147,7 +155,8 @@ quota_source(struct board *board, uint32_t service, struct cab_source source, bo
 				return UINT32_MAX;
 			if (!entry_replace(&set[i], old, key))
 				continue;
-			/* Another worker may have made the same entry: the first of the set counts, so look again. */
+			/* Another worker may have made the same entry: the
+			 * first of the set counts, so look again. */
 			int same = set_find(set, key);
 			if (same != i)
 				entry_replace(&set[i], key, KEY_EMPTY);

@@ -17,12 +17,13 @@
 #include "stats/board.h"
 
 /*
- * The table's entry for one source of one service slot, made if needed; UINT32_MAX when
- * the set is full of busy entries.  With hold, its active count has been raised by
- * one (*ret_active: the count with it), so the entry cannot be replaced until quota_source_drop.
+ * The table's entry for one source of one service slot, made if needed;
+ * UINT32_MAX when the set is full of busy entries.  With hold, its active count
+ * has been raised by one (*ret_active: the count with it), so the entry cannot
+ * be replaced until quota_source_drop.
  */
-uint32_t quota_source(struct board *board, uint32_t service, struct cab_source source, bool hold,
-		      uint32_t *ret_active);
+uint32_t quota_source(struct board *board, uint32_t service,
+    struct cab_source source, bool hold, uint32_t *ret_active);
 void quota_source_drop(struct board *board, uint32_t index);
 
 /* Takes a place of the service unless limit (0: none) is reached. */

@@ -34,6 +34,7 @@ rate_take(_Atomic uint64_t *tat, const struct rate_limit *limit, uint64_t now_ns
 		if (start - now_ns > limit->burst_ns)
 			return false;
 		next = start + limit->interval_ns;
-	} while (!atomic_compare_exchange_weak_explicit(tat, &old, next, memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+	    tat, &old, next, memory_order_relaxed, memory_order_relaxed));
 	return true;
 }

@@ -66,16 +66,19 @@ port_answers(const struct udpguard *guard, uint16_t port)
 		return true;
 	if (port >= 1024)
 		return false;
-	for (size_t i = 0; i < sizeof(answering_ports) / sizeof(answering_ports[0]); i++)
+	for (size_t i = 0;
+	     i < sizeof(answering_ports) / sizeof(answering_ports[0]); i++)
 		if (answering_ports[i] == port)
 			return true;
 	return port == 0;
 }
 
 bool
-udpguard_may_reply(const struct udpguard *guard, const struct cab_peer *from, const struct cab_peer *to)
+udpguard_may_reply(const struct udpguard *guard, const struct cab_peer *from,
+    const struct cab_peer *to)
 {
 	if (from->family == AF_UNIX)
 		return true;
-	return peer_is_unicast(from) && peer_is_unicast(to) && !port_answers(guard, from->port);
+	return peer_is_unicast(from) && peer_is_unicast(to) &&
+	    !port_answers(guard, from->port);
 }

@@ -19,8 +19,10 @@ struct udpguard {
 };
 void udpguard_serve(struct udpguard *guard, uint16_t port);
 
-/* True when a reply to this source may be sent at all: unicast both ways, and a source port that is not a datagram service's. */
-bool udpguard_may_reply(const struct udpguard *guard, const struct cab_peer *from, const struct cab_peer *to);
+/* True when a reply to this source may be sent at all: unicast both ways, and a
+ * source port that is not a datagram service's. */
+bool udpguard_may_reply(const struct udpguard *guard,
+    const struct cab_peer *from, const struct cab_peer *to);
 
 /* The longest reply to a request of n bytes. */
 static inline size_t

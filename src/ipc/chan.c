@@ -32,10 +32,12 @@ chan_pair(int fds[2], int nonblock)
 }
 
 int
-chan_send(int fd, uint32_t type, const void *body, size_t n, const int *fds, unsigned n_fds)
+chan_send(int fd, uint32_t type, const void *body, size_t n, const int *fds,
+    unsigned n_fds)
 {
 	struct chan_head head = { .type = type, .n = (uint32_t)n };
-	struct iovec iov[2] = { { &head, sizeof(head) }, { (void *)(uintptr_t)body, n } };
+	struct iovec iov[2] = { { &head, sizeof(head) },
+		{ (void *)(uintptr_t)body, n } };
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = n ? 2 : 1 };
 	union chan_control control;
 	ssize_t sent;
@@ -90,12 +92,13 @@ int
 chan_recv(int fd, struct chan_msg *msg)
 {
 	struct chan_head head;
-	struct iovec iov[2] = { { &head, sizeof(head) }, { msg->body, CHAN_MAX_BODY } };
+	struct iovec iov[2] = { { &head, sizeof(head) },
+		{ msg->body, CHAN_MAX_BODY } };
 	union chan_control control;
 	struct msghdr mh = { .msg_iov = iov,
-			     .msg_iovlen = 2,
-			     .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control.bytes) };
+		.msg_iovlen = 2,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes) };
 	unsigned received;
 	ssize_t n;
 
@@ -112,8 +115,8 @@ chan_recv(int fd, struct chan_msg *msg)
 	received = chan_collect_fds(&mh, msg);
 	if (n == 0 && received == 0)
 		return 0; /* a frame is never empty, so this is the end */
-	if ((size_t)n < sizeof(head) || head.n != (size_t)n - sizeof(head) || received > CHAN_MAX_FDS ||
-	    (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	if ((size_t)n < sizeof(head) || head.n != (size_t)n - sizeof(head) ||
+	    received > CHAN_MAX_FDS || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		chan_msg_release(msg);
 		return -EBADMSG;
 	}

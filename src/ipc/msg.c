@@ -6,8 +6,8 @@
 
 #include "ipc/msg.h"
 
-#define TEXT_MAX CHAN_MAX_BODY
-#define FIXED(s, fds) sizeof(struct s), sizeof(struct s), fds, fds
+#define TEXT_MAX             CHAN_MAX_BODY
+#define FIXED(s, fds)        sizeof(struct s), sizeof(struct s), fds, fds
 #define WITH_TEXT(s, lo, hi) sizeof(struct s), TEXT_MAX, lo, hi
 
 static const struct msg_rule rules[MSG_MAX] = {
@@ -47,6 +47,6 @@ msg_valid(const struct chan_msg *msg)
 {
 	const struct msg_rule *rule = msg_rule(msg->type);
 
-	return rule && msg->n >= rule->min && msg->n <= rule->max && msg->n_fds >= rule->min_fds &&
-	       msg->n_fds <= rule->max_fds;
+	return rule && msg->n >= rule->min && msg->n <= rule->max &&
+	    msg->n_fds >= rule->min_fds && msg->n_fds <= rule->max_fds;
 }

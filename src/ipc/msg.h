@@ -19,40 +19,47 @@
 
 enum msg_type {
 	/* config role <-> supervisor */
-	MSG_READ = 1,    /* sup->conf: struct msg_read + path */
-	MSG_OPEN,        /* conf->sup: path */
-	MSG_OPENED,      /* sup->conf: struct msg_result + explanation; 1 fd if error == 0 */
-	MSG_LIST,        /* conf->sup: path of a directory */
-	MSG_LISTED,      /* sup->conf: struct msg_result; 1 fd (memory file of NUL-separated names) if error == 0 */
-	MSG_PROBE,       /* conf->sup: struct msg_probe + path */
-	MSG_PROBED,      /* sup->conf: struct msg_result */
-	MSG_FINDING,     /* conf->sup: struct msg_finding + file NUL text */
-	MSG_DUMP,        /* conf->sup: 1 fd: memory file, the text for --print-config */
-	MSG_SNAPSHOT,    /* conf->sup: struct msg_snapshot; 1 fd: memory file; only when there was no error */
-	MSG_DONE,        /* conf->sup: struct msg_done; the last message */
+	MSG_READ = 1, /* sup->conf: struct msg_read + path */
+	MSG_OPEN,     /* conf->sup: path */
+	MSG_OPENED, /* sup->conf: struct msg_result + explanation; 1 fd if error == 0 */
+	MSG_LIST,    /* conf->sup: path of a directory */
+	MSG_LISTED,  /* sup->conf: struct msg_result; 1 fd (memory file of
+			NUL-separated names) if error == 0 */
+	MSG_PROBE,   /* conf->sup: struct msg_probe + path */
+	MSG_PROBED,  /* sup->conf: struct msg_result */
+	MSG_FINDING, /* conf->sup: struct msg_finding + file NUL text */
+	MSG_DUMP, /* conf->sup: 1 fd: memory file, the text for --print-config */
+	MSG_SNAPSHOT, /* conf->sup: struct msg_snapshot; 1 fd: memory file; only when there was no error */
+	MSG_DONE,     /* conf->sup: struct msg_done; the last message */
 
-	/* supervisor -> worker and launcher; MSG_HELLO first, then a batch CONFIG, LISTENER*, RESOURCE*, COMMIT */
-	MSG_HELLO,       /* struct msg_hello; 1 fd: scoreboard */
-	MSG_CONFIG,      /* struct msg_config; 1 fd: snapshot */
-	MSG_LISTENER,    /* struct msg_listener; 1 fd */
-	MSG_RESOURCE,    /* struct msg_resource; 1 fd: worker only */
-	MSG_COMMIT,      /* struct msg_commit: use this generation from now on, drain the one before */
-	MSG_LINK,        /* struct msg_link; 1 fd: to a worker its end of the pair to the launcher, to the launcher the other end */
-	MSG_WAKE,        /* struct msg_link (slot); 1 fd: eventfd of that worker slot; to all roles, see quota.h */
-	MSG_STOP,        /* struct msg_stop: stop accepting, drain until the deadline, exit */
-	MSG_LOG_LEVEL,   /* struct msg_level */
+	/* supervisor -> worker and launcher; MSG_HELLO first, then a batch
+	 * CONFIG, LISTENER*, RESOURCE*, COMMIT */
+	MSG_HELLO,    /* struct msg_hello; 1 fd: scoreboard */
+	MSG_CONFIG,   /* struct msg_config; 1 fd: snapshot */
+	MSG_LISTENER, /* struct msg_listener; 1 fd */
+	MSG_RESOURCE, /* struct msg_resource; 1 fd: worker only */
+	MSG_COMMIT, /* struct msg_commit: use this generation from now on, drain the one before */
+	MSG_LINK, /* struct msg_link; 1 fd: to a worker its end of the pair to
+		     the launcher, to the launcher the other end */
+	MSG_WAKE, /* struct msg_link (slot); 1 fd: eventfd of that worker slot; to all roles, see quota.h */
+	MSG_STOP, /* struct msg_stop: stop accepting, drain until the deadline, exit */
+	MSG_LOG_LEVEL, /* struct msg_level */
 
 	/* worker and launcher -> supervisor */
-	MSG_READY,       /* struct msg_commit: this generation is in use */
-	MSG_FAILED,      /* struct msg_commit + text: this generation cannot be used; the one before stays */
+	MSG_READY,  /* struct msg_commit: this generation is in use */
+	MSG_FAILED, /* struct msg_commit + text: this generation cannot be used; the one before stays */
 
 	/* worker -> launcher */
-	MSG_RUN,         /* struct msg_run; 1 fd: the accepted, admitted socket */
+	MSG_RUN, /* struct msg_run; 1 fd: the accepted, admitted socket */
 
 	MSG_MAX
 };
 
-enum msg_read_mode { MSG_READ_CHECK, MSG_READ_PRINT, MSG_READ_LOAD };
+enum msg_read_mode {
+	MSG_READ_CHECK,
+	MSG_READ_PRINT,
+	MSG_READ_LOAD
+};
 
 struct msg_read {
 	uint32_t mode;
@@ -82,13 +89,19 @@ struct msg_done {
 	uint32_t errors, truncated;
 };
 
-enum msg_role { ROLE_SUPERVISOR, ROLE_WORKER, ROLE_LAUNCHER, ROLE_CONFIG };
+enum msg_role {
+	ROLE_SUPERVISOR,
+	ROLE_WORKER,
+	ROLE_LAUNCHER,
+	ROLE_CONFIG
+};
 
 struct msg_hello {
 	uint32_t role;
-	uint32_t slot;     /* scoreboard role slot: workers 0..n-1, launcher BOARD_LAUNCHER */
+	uint32_t slot; /* scoreboard role slot: workers 0..n-1, launcher BOARD_LAUNCHER */
 	uint32_t workers;
-	uint32_t log_target, log_level; /* enum cab_log_target, enum cab_log_level */
+	uint32_t log_target,
+	    log_level;     /* enum cab_log_target, enum cab_log_level */
 	uint32_t uid, gid; /* a worker becomes these; UINT32_MAX: stay */
 	uint32_t max_fds;  /* descriptor limit to set and to plan with */
 };
@@ -134,7 +147,7 @@ struct msg_run {
 	uint64_t generation;
 	uint64_t conn_id;
 	uint32_t service; /* index in the snapshot of that generation */
-	uint32_t ticket;  /* admission ticket, adopted by the launcher (ticket_adopt) */
+	uint32_t ticket; /* admission ticket, adopted by the launcher (ticket_adopt) */
 	struct cab_peer peer, local;
 };
 

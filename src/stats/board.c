@@ -23,7 +23,8 @@ _Static_assert(sizeof(struct board_role) == 64, "one cache line per role");
 static int
 board_mmap(int fd, struct board **ret)
 {
-	void *p = mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE,
+	    MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -43,14 +44,16 @@ board_create(struct board **ret)
 	if (fd < 0)
 		return -errno;
 	/* Nobody may shrink it: a role would die of SIGBUS. */
-	if (ftruncate(fd, sizeof(struct board)) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+	if (ftruncate(fd, sizeof(struct board)) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
 		r = -errno;
 		goto fail;
 	}
 	r = board_mmap(fd, &board);
 	if (r < 0)
 		goto fail;
-	if (getrandom(board->hash_key, sizeof(board->hash_key), 0) != (ssize_t)sizeof(board->hash_key)) {
+	if (getrandom(board->hash_key, sizeof(board->hash_key), 0) !=
+	    (ssize_t)sizeof(board->hash_key)) {
 		r = -EIO;
 		goto fail;
 	}
@@ -78,7 +81,8 @@ board_map(int fd, struct board **ret)
 	r = board_mmap(fd, &board);
 	if (r < 0)
 		return r;
-	if (board->magic != BOARD_MAGIC || board->size_check != (uint32_t)sizeof(struct board)) {
+	if (board->magic != BOARD_MAGIC ||
+	    board->size_check != (uint32_t)sizeof(struct board)) {
 		board_unmap(board);
 		return -EBADMSG;
 	}
@@ -107,7 +111,8 @@ ticket_candidate(struct ticket_pool *pool, uint32_t tries)
 
 	if (pool->n_cached)
 		return pool->cached[--pool->n_cached];
-	/* A launcher gives tickets back behind our back, so a short look at the used ones comes before touching new ones. */
+	/* A launcher gives tickets back behind our back, so a short look at the
+	 * used ones comes before touching new ones. */
 	if (tries >= 64 && pool->high < BOARD_TICKETS) {
 		pool->hand = pool->high;
 		pool->high += 256;
@@ -133,7 +138,8 @@ ticket_new(struct ticket_pool *pool, uint32_t service, uint32_t source)
 			continue;
 		t->service = service;
 		t->source = source;
-		atomic_store_explicit(&t->owner, pool->slot + 1, memory_order_release);
+		atomic_store_explicit(
+		    &t->owner, pool->slot + 1, memory_order_release);
 		return at;
 	}
 }
@@ -146,13 +152,15 @@ ticket_reuse(struct ticket_pool *pool, uint32_t ticket)
 }
 
 bool
-ticket_adopt(struct board *board, uint32_t ticket, uint32_t from_slot, uint32_t to_slot)
+ticket_adopt(
+    struct board *board, uint32_t ticket, uint32_t from_slot, uint32_t to_slot)
 {
 	uint32_t expected = from_slot + 1;
 
 	if (ticket >= BOARD_WORKERS * BOARD_TICKETS)
 		return false;
-	return atomic_compare_exchange_strong(&board->tickets[ticket].owner, &expected, to_slot + 1);
+	return atomic_compare_exchange_strong(
+	    &board->tickets[ticket].owner, &expected, to_slot + 1);
 }
 
 uint64_t
@@ -186,10 +194,12 @@ board_reclaim(struct board *board, uint32_t slot)
 
 	/* The launcher holds tickets of every worker's partition, a worker only its own. */
 	uint32_t from = slot < BOARD_WORKERS ? slot * BOARD_TICKETS : 0;
-	uint32_t to = slot < BOARD_WORKERS ? from + BOARD_TICKETS : BOARD_WORKERS * BOARD_TICKETS;
+	uint32_t to = slot < BOARD_WORKERS ? from + BOARD_TICKETS :
+					     BOARD_WORKERS * BOARD_TICKETS;
 
 	for (uint32_t i = from; i < to; i++)
-		if (atomic_load_explicit(&board->tickets[i].owner, memory_order_relaxed) == slot + 1)
+		if (atomic_load_explicit(&board->tickets[i].owner,
+			memory_order_relaxed) == slot + 1)
 			wake |= ticket_release(board, i, slot);
 	atomic_store(&board->roles[slot].connections, 0);
 	return wake;

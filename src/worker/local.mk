@@ -10,6 +10,9 @@ noinst_LIBRARIES += %reldir%/libworker.a
 	%reldir%/accept.c \
 	%reldir%/accept.h \
 	%reldir%/conn.c \
+	%reldir%/conn_api.c \
+	%reldir%/conn_private.h \
+	%reldir%/output.c \
 	%reldir%/datagram.c \
 	%reldir%/datagram.h \
 	%reldir%/transport.c \

@@ -20,31 +20,43 @@ struct mem_conn;
  * for the rows' defaults.  resource (with its option name) is what
  * cab_service_resource returns, or NULL/-1.  Calls start; NULL when it fails.
  */
-struct mem_service *mem_service_new(const struct cab_proto *proto, const void *options, const char *resource_option,
-				    int resource_fd);
+struct mem_service *mem_service_new(const struct cab_proto *proto,
+    const void *options, const char *resource_option, int resource_fd);
 void mem_service_free(struct mem_service *service);
 struct cab_running *mem_running(struct mem_service *service);
 
 /* A new connection from 192.0.2.1:40000 to 192.0.2.2:PORT; opened() has been called. */
 struct mem_conn *mem_open(struct mem_service *service);
 
-/* Delivers bytes as one read; _split delivers them step bytes at a time. Bytes that the engine is not ready for wait. */
+/* Delivers bytes as one read; _split delivers them step bytes at a time. Bytes
+ * that the engine is not ready for wait. */
 void mem_feed(struct mem_conn *conn, const void *data, size_t n);
-void mem_feed_split(struct mem_conn *conn, const void *data, size_t n, size_t step);
+void
+mem_feed_split(struct mem_conn *conn, const void *data, size_t n, size_t step);
 void mem_half_close(struct mem_conn *conn);
 void mem_reset(struct mem_conn *conn);
 
-/* At most n more bytes of output are taken before the transport would block; SIZE_MAX (the default) for no bound. */
+/* The daemon is stopping: CAB_EXPIRED_SHUTDOWN. */
+void mem_shutdown(struct mem_conn *conn);
+
+/* At most n more bytes of output are taken before the transport would block;
+ * SIZE_MAX (the default) for no bound. */
 void mem_window(struct mem_conn *conn, size_t n);
 
 /* All output so far (file contents included), and its end: the engine has shut its side down or closed. */
 const char *mem_output(struct mem_conn *conn, size_t *ret_n);
 void mem_clear_output(struct mem_conn *conn);
 bool mem_finished(const struct mem_conn *conn); /* no more output will come */
-bool mem_closed(const struct mem_conn *conn);   /* the connection object is gone */
+bool mem_closed(const struct mem_conn *conn); /* the connection object is gone */
 
 /* Number of write calls that reached the transport; "headers and body in one". */
 unsigned mem_writes(const struct mem_conn *conn);
+
+/* Protocol errors counted so far. */
+uint64_t mem_errors(const struct mem_service *service);
+
+/* Unconsumed input bytes that the connection keeps between steps. */
+size_t mem_stashed(const struct mem_conn *conn);
 
 /* Lets time pass: fake clock and timers. */
 void mem_advance(struct mem_service *service, uint64_t ms);

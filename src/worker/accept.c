@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Accepting and admission.  Workers.  A limit that trips refuses in the
+ * protocol's words or leaves the client in the kernel's queue; it never closes
+ * a listener, and it charges nobody but the source that hit it.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "access/quota.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "worker/accept.h"
+#include "worker/handoff.h"
+
+/* Small enough that workers share a burst, large enough to spare wake-ups. */
+#define ACCEPT_BATCH      16
+#define SHORTAGE_MIN_MS   50
+#define SHORTAGE_MAX_MS   1000
+#define REFUSAL_BURST     5
+#define REFUSAL_PERIOD_MS 60000
+
+static const char *const refusal_words[CAB_REFUSED_MAX] = {
+	[CAB_REFUSED_ACCESS] = "access rules",
+	[CAB_REFUSED_CONNECTIONS] = "limits.connections reached",
+	[CAB_REFUSED_PER_SOURCE] = "limits.per_source reached",
+	[CAB_REFUSED_RATE] = "limits.rate reached",
+	[CAB_REFUSED_SOURCE_RATE] = "limits.per_source_rate reached",
+	[CAB_REFUSED_SHUTDOWN] = "the daemon is stopping",
+	[CAB_REFUSED_RESOURCES] = "out of memory or tickets",
+};
+
+_Static_assert(
+    (int)CAB_REFUSED_MAX <= BOARD_REFUSALS, "a counter for every reason");
+
+struct cab_worker *
+worker_of(struct conn_engine *engine)
+{
+	return (struct cab_worker *)((char *)engine -
+	    offsetof(struct cab_worker, engine));
+}
+
+/* ---- which listeners are watched ---- */
+
+void
+listener_update(struct cab_worker *worker, struct listener *listener)
+{
+	/* EPOLLEXCLUSIVE: one event wakes one worker.  It cannot be modified, so off means removed. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.ptr = listener };
+	bool want = listener->paused == 0;
+
+	if (want == listener->watched)
+		return;
+	if (epoll_ctl(worker->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+		listener->fd, &ev) == 0)
+		listener->watched = want;
+}
+
+void
+listeners_pause(
+    struct cab_worker *worker, enum listener_pause why, bool programs_only)
+{
+	for (struct listener *l = worker->listeners; l; l = l->next) {
+		if (!l->stream || (programs_only && l->running->proto))
+			continue;
+		l->paused |= why;
+		listener_update(worker, l);
+	}
+}
+
+void
+listeners_resume(struct cab_worker *worker, enum listener_pause why)
+{
+	for (struct listener *l = worker->listeners; l; l = l->next) {
+		l->paused &= ~(unsigned)why;
+		listener_update(worker, l);
+	}
+}
+
+void
+accept_wake(struct cab_worker *worker, uint64_t mask)
+{
+	uint64_t one = 1;
+
+	for (unsigned slot = 0; mask; slot++, mask >>= 1) {
+		if (!(mask & 1))
+			continue;
+		if (slot == worker->slot)
+			worker->woken = true;
+		else if (worker->wakes[slot] >= 0 &&
+		    write(worker->wakes[slot], &one, sizeof(one)) < 0)
+			continue; /* full: it has a wake-up waiting already */
+	}
+}
+
+/* Descriptors or memory ran out: not accepting for a while beats spinning on an
+ * event that cannot be served. */
+static void
+accept_shortage(struct cab_worker *worker, int error)
+{
+	uint32_t suppressed;
+
+	worker->shortage_pause_ms = worker->shortage_pause_ms ?
+	    worker->shortage_pause_ms * 2 :
+	    SHORTAGE_MIN_MS;
+	if (worker->shortage_pause_ms > SHORTAGE_MAX_MS)
+		worker->shortage_pause_ms = SHORTAGE_MAX_MS;
+	worker->shortage_until_ms = clock_ms() + worker->shortage_pause_ms;
+	listeners_pause(worker, PAUSE_SHORTAGE, false);
+	errno = error;
+	if (log_gate(&worker->shortage_gate, 1, REFUSAL_PERIOD_MS, &suppressed))
+		log_warning(
+		    "cannot accept: %m; new clients wait in the kernel's queue; "
+		    "raise LimitNOFILE= or lower limits.connections");
+}
+
+void
+accept_turn(struct cab_worker *worker)
+{
+	uint32_t open = worker->engine.n_open;
+
+	if (worker->woken) {
+		worker->woken = false;
+		listeners_resume(worker, PAUSE_PLACES);
+	}
+	if (worker->at_capacity &&
+	    open < worker->max_connections - worker->max_connections / 16) {
+		worker->at_capacity = false;
+		listeners_resume(worker, PAUSE_CAPACITY);
+	}
+	if (worker->shortage_until_ms && clock_ms() >= worker->shortage_until_ms) {
+		worker->shortage_until_ms = 0;
+		listeners_resume(worker, PAUSE_SHORTAGE);
+	}
+}
+
+/* ---- admission ---- */
+
+static struct board_service *
+row_of(const struct cab_worker *worker, const struct cab_running *running)
+{
+	return &worker->board->services[running->slot];
+}
+
+static void
+place_drop(struct cab_worker *worker, const struct cab_running *running)
+{
+	struct board_service *row = row_of(worker, running);
+
+	quota_drop(worker->board, running->slot);
+	if (atomic_load(&row->waiters))
+		accept_wake(worker, atomic_exchange(&row->waiters, 0));
+}
+
+/* A place for the next client, or this worker's name on the waiting list. */
+static bool
+place_take_or_wait(struct cab_worker *worker, const struct cab_running *running)
+{
+	if (quota_take(worker->board, running->slot, running->max_connections))
+		return true;
+	/* Name first, then look again: whoever frees a place in between sees the name. */
+	atomic_fetch_or(
+	    &row_of(worker, running)->waiters, UINT64_C(1) << worker->slot);
+	return quota_take(worker->board, running->slot, running->max_connections);
+}
+
+/* The limits of one source; *ret_source is held when admitted and must be given back. */
+static int
+admit_source(struct cab_worker *worker, const struct cab_running *running,
+    const struct cab_peer *peer, uint32_t *ret_source)
+{
+	bool hold = running->max_per_source > 0;
+	uint32_t active = 0, source;
+
+	*ret_source = BOARD_NO_SOURCE;
+	if (!hold && running->source_rate.interval_ns == 0)
+		return -1;
+	source = quota_source(
+	    worker->board, running->slot, peer_source(peer), hold, &active);
+	if (source == UINT32_MAX)
+		return -1; /* the table is full of busy sources: the service's own limits still hold */
+	if (hold && active > running->max_per_source) {
+		quota_source_drop(worker->board, source);
+		return CAB_REFUSED_PER_SOURCE;
+	}
+	if (!rate_take(&worker->board->sources[source].rate_tat,
+		&running->source_rate, cab_clock.mono_ns)) {
+		if (hold)
+			quota_source_drop(worker->board, source);
+		return CAB_REFUSED_SOURCE_RATE;
+	}
+	if (hold)
+		*ret_source = source;
+	return -1;
+}
+
+/* -1 and a ticket, or the reason for refusing.  has_place: a place was taken
+ * before accepting; it is used up or given back. */
+static int
+admit(struct cab_worker *worker, const struct cab_running *running,
+    const struct cab_peer *peer, bool has_place, uint32_t *ret_ticket)
+{
+	uint32_t source = BOARD_NO_SOURCE;
+	int why = -1;
+
+	if (worker->stopping)
+		why = CAB_REFUSED_SHUTDOWN;
+	else if (!acl_allows(&running->acl, peer, NULL))
+		why = CAB_REFUSED_ACCESS;
+	else
+		why = admit_source(worker, running, peer, &source);
+	if (why < 0 && !has_place) {
+		has_place = quota_take(
+		    worker->board, running->slot, running->max_connections);
+		if (!has_place)
+			why = CAB_REFUSED_CONNECTIONS;
+	}
+	/* The service's own rate comes last, so that who is refused for himself uses none of it up. */
+	if (why < 0 &&
+	    !rate_take(&row_of(worker, running)->rate_tat, &running->rate,
+		cab_clock.mono_ns))
+		why = CAB_REFUSED_RATE;
+	if (why < 0) {
+		*ret_ticket = ticket_new(&worker->tickets, running->slot, source);
+		if (*ret_ticket != BOARD_NO_TICKET)
+			return -1;
+		why = CAB_REFUSED_RESOURCES;
+	}
+	if (source != BOARD_NO_SOURCE)
+		quota_source_drop(worker->board, source);
+	if (has_place)
+		place_drop(worker, running);
+	return why;
+}
+
+static void
+refuse(struct cab_worker *worker, struct cab_running *running, int fd,
+    const struct cab_peer *peer, enum cab_refusal why)
+{
+	char words[1024], text[CAB_PEER_TEXT];
+	uint32_t suppressed = 0;
+	size_t n = 0;
+
+	running->count->refused[why]++;
+	if (running->proto && running->proto->refuse && running->started)
+		n = running->proto->refuse(running, why, words, sizeof(words));
+	conn_refuse(&worker->engine, running, fd, peer, words, n);
+	if (!log_gate(&running->refusal_gate, REFUSAL_BURST, REFUSAL_PERIOD_MS,
+		&suppressed))
+		return;
+	peer_text(peer, text, sizeof(text));
+	const struct cab_log_field fields[] = {
+		{ "SERVICE", running->conf->name, 0 },
+		{ "PEER", text, 0 },
+		{ "VERDICT", "refused", 0 },
+		{ "REASON", refusal_words[why], 0 },
+	};
+	if (suppressed)
+		log_fields(CAB_LOG_NOTICE, NULL, fields, CAB_N(fields),
+		    "refused a connection: %s (and %u refusals before it)",
+		    refusal_words[why], suppressed);
+	else
+		log_fields(CAB_LOG_NOTICE, NULL, fields, CAB_N(fields),
+		    "refused a connection: %s", refusal_words[why]);
+}
+
+static void
+accepted(struct cab_worker *worker, struct listener *listener, int fd,
+    const struct cab_peer *peer, bool has_place)
+{
+	struct cab_running *running = listener->running;
+	uint32_t ticket = BOARD_NO_TICKET;
+	struct cab_conn *conn;
+	int why;
+
+	why = admit(worker, running, peer, has_place, &ticket);
+	if (why >= 0) {
+		refuse(worker, running, fd, peer, (enum cab_refusal)why);
+		return;
+	}
+	running->count->accepted++;
+	if (!running->proto) {
+		handoff_submit(worker, running, fd, peer, ticket);
+		return;
+	}
+	conn = conn_new(&worker->engine, running, fd, peer, ticket);
+	if (!conn) {
+		accept_wake(worker,
+		    ticket_release(worker->board, ticket, worker->slot));
+		refuse(worker, running, fd, peer, CAB_REFUSED_RESOURCES);
+		return;
+	}
+	conn_open(conn);
+}
+
+/* A new connection's peer; unix peers are known by their credentials. */
+static void
+peer_of(int fd, const struct cab_sockaddr *addr, struct cab_peer *ret)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	peer_from_sockaddr(ret, &addr->sa, addr->len);
+	if (ret->family != AF_UNIX ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return;
+	ret->cred.uid = cred.uid;
+	ret->cred.gid = cred.gid;
+	ret->cred.pid = cred.pid;
+}
+
+/* Accepts one connection: true when another may be waiting. */
+static bool
+accept_one(struct cab_worker *worker, struct listener *listener)
+{
+	struct cab_running *running = listener->running;
+	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
+	bool queue = running->max_connections &&
+	    running->conf->limits.on_limit == CAB_ON_LIMIT_QUEUE;
+	struct cab_peer peer;
+	int fd;
+
+	if (queue && !place_take_or_wait(worker, running)) {
+		listener->paused |= PAUSE_PLACES;
+		listener_update(worker, listener);
+		return false;
+	}
+	fd = accept4(
+	    listener->fd, &addr.sa, &addr.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		worker->shortage_pause_ms = 0;
+		peer_of(fd, &addr, &peer);
+		accepted(worker, listener, fd, &peer, queue);
+		return true;
+	}
+	int error = errno;
+	if (queue)
+		place_drop(worker, running);
+	if (error == EMFILE || error == ENFILE || error == ENOBUFS ||
+	    error == ENOMEM)
+		accept_shortage(worker, error);
+	/* Everything but "nothing there" and a shortage belongs to one client
+	 * that is gone already, see accept(2). */
+	return error != EAGAIN && error != EMFILE && error != ENFILE &&
+	    error != ENOBUFS && error != ENOMEM && error != EBADF &&
+	    error != EINVAL;
+}
+
+void
+accept_ready(struct cab_worker *worker, struct listener *listener)
+{
+	for (int i = 0; i < ACCEPT_BATCH && !listener->paused; i++) {
+		if (worker->engine.n_open >= worker->max_connections) {
+			worker->at_capacity = true;
+			listeners_pause(worker, PAUSE_CAPACITY, false);
+			return;
+		}
+		if (!accept_one(worker, listener))
+			return;
+	}
+}
+
+/* ---- leaving ---- */
+
+static void
+log_connection(const struct cab_conn *conn)
+{
+	char id[24], peer[CAB_PEER_TEXT], in[24], out[24], duration[24];
+
+	snprintf(id, sizeof(id), "%" PRIu64, conn->id);
+	snprintf(in, sizeof(in), "%" PRIu64, conn->bytes_in);
+	snprintf(out, sizeof(out), "%" PRIu64, conn->bytes_out);
+	snprintf(duration, sizeof(duration), "%" PRIu64,
+	    (clock_ms() - conn->opened_ms) * 1000);
+	peer_text(&conn->peer, peer, sizeof(peer));
+	const struct cab_log_field fields[] = {
+		{ "SERVICE", conn->running->conf->name, 0 },
+		{ "CONN", id, 0 },
+		{ "PEER", peer, 0 },
+		{ "BYTES_IN", in, 0 },
+		{ "BYTES_OUT", out, 0 },
+		{ "DURATION_US", duration, 0 },
+	};
+	log_fields(
+	    CAB_LOG_INFO, NULL, fields, CAB_N(fields), "connection finished");
+}
+
+void
+accept_released(struct cab_conn *conn)
+{
+	struct cab_worker *worker = worker_of(conn->running->engine);
+	struct board_counters *count = conn->running->count;
+
+	count->finished++;
+	count->bytes_in += conn->bytes_in;
+	count->bytes_out += conn->bytes_out;
+	accept_wake(
+	    worker, ticket_release(worker->board, conn->ticket, worker->slot));
+	ticket_reuse(&worker->tickets, conn->ticket);
+	if (conn->running->conf->log.connections)
+		log_connection(conn);
+}

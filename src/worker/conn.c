@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a connection: born in conn_new with its ticket, stepped by
+ * conn_run and nowhere else, freed in conn_free.  Workers (and tests, over the
+ * in-memory transport).  Knows no socket and no event loop; never blocks.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "worker/conn_private.h"
+#include "worker/service.h"
+
+/* Rounds of WAIT and drained that one readiness may use before others get their turn. */
+#define CONN_TURNS 16
+
+static void conn_park(struct cab_conn *conn);
+
+int
+engine_init(struct conn_engine *engine, const struct conn_transport *transport,
+    uint64_t first_id)
+{
+	memset(engine, 0, sizeof(*engine));
+	engine->in = malloc(CONN_STASH_MAX + 2 * CONN_READ_SIZE);
+	if (!engine->in)
+		return -ENOMEM;
+	engine->transport = transport;
+	engine->next_id = first_id;
+	wheel_init(&engine->wheel, clock_ms());
+	return 0;
+}
+
+void
+engine_release(struct conn_engine *engine)
+{
+	assert(engine->n_open == 0);
+	free(engine->in);
+	engine->in = NULL;
+}
+
+/* ---- birth and death ---- */
+
+struct cab_conn *
+conn_new(struct conn_engine *engine, struct cab_running *running, int fd,
+    const struct cab_peer *peer, uint32_t ticket)
+{
+	struct cab_conn *conn;
+
+	if (!running->pool)
+		running->pool = pool_new(sizeof(*conn) +
+		    (running->proto ? running->proto->state_size : 0));
+	conn = running->pool ? pool_get(running->pool) : NULL;
+	if (!conn)
+		return NULL;
+	conn->fd = fd;
+	conn->ticket = ticket;
+	conn->id = engine->next_id++;
+	conn->running = running;
+	conn->peer = *peer;
+	conn->opened_ms = conn->active_ms = clock_ms();
+	conn->prev = &running->conns;
+	conn->next = running->conns;
+	if (conn->next)
+		conn->next->prev = &conn->next;
+	running->conns = conn;
+	running->generation->n_conns++;
+	engine->n_open++;
+	return conn;
+}
+
+/* The conversation is over for the protocol and for admission; the object may live on to linger. */
+static void
+conn_leave(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+
+	if (conn->opened && conn->running->proto->closed) {
+		engine->stage.conn = conn;
+		conn->running->proto->closed(conn);
+	}
+	conn->opened = false;
+	output_discard(conn);
+	free(conn->stash);
+	conn->stash = NULL;
+	if (conn->ticket != BOARD_NO_TICKET)
+		engine->released(conn);
+	conn->ticket = BOARD_NO_TICKET;
+}
+
+static void
+conn_free(struct cab_conn *conn)
+{
+	struct cab_running *running = conn->running;
+	struct conn_engine *engine = running->engine;
+
+	conn_leave(conn);
+	if (conn->phase == CONN_LINGERING)
+		engine->lingering--;
+	timer_cancel(&engine->wheel, &conn->timer);
+	engine->transport->close(conn);
+	*conn->prev = conn->next;
+	if (conn->next)
+		conn->next->prev = conn->prev;
+	free(conn->local);
+	running->generation->n_conns--;
+	engine->n_open--;
+	engine->stage.conn = NULL;
+	engine->view.n = 0;
+	pool_put(running->pool, conn);
+}
+
+/* Our side is closed; what still comes in is thrown away for a moment, because
+ * closing over it would reset the reply. */
+static void
+conn_linger(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+
+	conn_leave(conn);
+	if (engine->lingering >= CONN_LINGER_MAX) {
+		conn_free(conn);
+		return;
+	}
+	engine->transport->half_close(conn);
+	engine->lingering++;
+	conn->phase = CONN_LINGERING;
+	conn->waiting = conn->held_up = false;
+	conn->expired = true;
+	conn->deadline_ms = clock_ms() + CONN_LINGER_MS;
+	conn_park(conn);
+}
+
+static void
+conn_finish(struct cab_conn *conn)
+{
+	const struct conn_view *view = &conn->running->engine->view;
+
+	if (conn->out) {
+		conn->phase = CONN_DRAINING;
+		conn->linger |= view->n > 0;
+		conn_park(conn);
+	} else if (!conn->at_end && (conn->linger || view->n > 0)) {
+		conn_linger(conn);
+	} else {
+		conn_free(conn);
+	}
+}
+
+/* ---- waiting for the loop ---- */
+
+static uint64_t
+earlier(uint64_t due, uint64_t from, int64_t after)
+{
+	uint64_t other = from + (uint64_t)after;
+
+	return after > 0 && other < due ? other : due;
+}
+
+static uint64_t
+conn_due(const struct cab_conn *conn)
+{
+	const struct cab_timeouts *t = &conn->running->conf->timeouts;
+	uint64_t due = conn->deadline_ms ? conn->deadline_ms : UINT64_MAX;
+
+	if (conn->expired)
+		return due;
+	if (conn->bytes_in == 0)
+		due = earlier(due, conn->opened_ms, t->first_byte);
+	due = earlier(due, conn->active_ms, t->idle);
+	return earlier(due, conn->opened_ms, t->total);
+}
+
+static void
+conn_park(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+	unsigned want = 0;
+	uint64_t due;
+
+	engine->stage.conn = NULL;
+	engine->view.n = 0;
+	if (conn->out || conn->held_up)
+		want = CONN_OUT;
+	else if (!conn->waiting && !conn->at_end)
+		want = CONN_IN;
+	if (!conn->watched || want != conn->interest) {
+		if (engine->transport->watch(conn, want) < 0) {
+			conn_free(conn);
+			return;
+		}
+		conn->watched = true;
+		conn->interest = (uint8_t)want;
+	}
+	due = conn_due(conn);
+	if (due != UINT64_MAX &&
+	    (!timer_armed(&conn->timer) || due < conn->timer.due_ms))
+		timer_arm(&engine->wheel, &conn->timer, due);
+}
+
+/* Keeps what the protocol did not consume; false when it cannot be kept. */
+static bool
+stash_save(struct cab_conn *conn)
+{
+	const struct conn_engine *engine = conn->running->engine;
+	const struct conn_view *view = &engine->view;
+	struct conn_stash *stash;
+
+	if (view->n == 0) {
+		free(conn->stash);
+		conn->stash = NULL;
+		return true;
+	}
+	/* The protocol asks for more than it may ever have: it should have answered long ago. */
+	if (view->n >= CONN_STASH_MAX && !conn->out && !conn->waiting &&
+	    !conn->held_up)
+		return false;
+	if (conn->stash && conn->stash->n == view->n && view->p == engine->in)
+		return true; /* nothing came and nothing was consumed since it was loaded */
+	stash = realloc(conn->stash, sizeof(*stash) + view->n);
+	if (!stash)
+		return false;
+	stash->n = (uint32_t)view->n;
+	memcpy(stash->bytes, view->p, view->n);
+	conn->stash = stash;
+	return true;
+}
+
+/* ---- steps ---- */
+
+static void
+step_begin(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+
+	assert(engine->stage.conn == NULL);
+	output_begin(engine, conn);
+	engine->view = (struct conn_view){ .p = engine->in };
+	if (conn->stash) {
+		memcpy(engine->in, conn->stash->bytes, conn->stash->n);
+		engine->view.n = conn->stash->n;
+	}
+}
+
+static enum cab_verdict
+offer_input(struct cab_conn *conn)
+{
+	const struct cab_proto *proto = conn->running->proto;
+	const struct conn_view *view = &conn->running->engine->view;
+	enum cab_verdict v = CAB_READ;
+	size_t before;
+
+	do {
+		before = view->n;
+		v = proto->input(conn);
+	} while (v == CAB_READ && view->n > 0 && view->n < before &&
+	    !conn->out && !conn->fault);
+	return v;
+}
+
+static enum cab_verdict
+offer_end(struct cab_conn *conn)
+{
+	const struct cab_proto *proto = conn->running->proto;
+
+	conn->ended = true;
+	return proto->ended ? proto->ended(conn) : CAB_FINISH;
+}
+
+static enum cab_verdict
+offer_drained(struct cab_conn *conn)
+{
+	const struct cab_proto *proto = conn->running->proto;
+
+	conn->held_up = conn->waiting = false;
+	return proto->drained ? proto->drained(conn) : CAB_READ;
+}
+
+/* Input first, then the end of it, as far as the verdict asks for them. */
+static enum cab_verdict
+offer_all(struct cab_conn *conn, enum cab_verdict v)
+{
+	const struct conn_view *view = &conn->running->engine->view;
+
+	if (v == CAB_READ && view->n > 0 && !conn->out && !conn->ended)
+		v = offer_input(conn);
+	if (v == CAB_READ && conn->at_end && !conn->ended && !conn->out)
+		v = offer_end(conn);
+	return v;
+}
+
+/* Carries on from a verdict until the connection waits, finishes or is gone. */
+static void
+conn_run(struct cab_conn *conn, enum cab_verdict v)
+{
+	const struct conn_stage *stage = &conn->running->engine->stage;
+	bool wrote;
+
+	for (unsigned turn = 0;; turn++) {
+		v = offer_all(conn, v);
+		wrote = stage->n_items > 0;
+		if (v == CAB_DROP || conn->fault || output_flush(conn) < 0) {
+			conn_free(conn);
+			return;
+		}
+		if (v == CAB_FINISH) {
+			conn_finish(conn);
+			return;
+		}
+		conn->waiting = v == CAB_WAIT;
+		conn->held_up = conn->out ||
+		    (conn->waiting && wrote && turn >= CONN_TURNS);
+		if (conn->held_up || !conn->waiting || !wrote)
+			break;
+		v = offer_drained(conn);
+	}
+	if (stash_save(conn))
+		conn_park(conn);
+	else
+		conn_free(conn);
+}
+
+static void
+conn_read(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+	size_t kept = conn->stash ? conn->stash->n : 0;
+	ssize_t n;
+
+	step_begin(conn);
+	n = engine->transport->recv(conn, engine->in + kept, CONN_READ_SIZE);
+	if (n == -EAGAIN) {
+		conn_park(conn);
+		return;
+	}
+	if (n < 0) {
+		conn_free(conn);
+		return;
+	}
+	if (n == 0)
+		conn->at_end = true;
+	conn->bytes_in += (uint64_t)n;
+	conn->active_ms = clock_ms();
+	engine->view.n += (size_t)n;
+	conn_run(conn, CAB_READ);
+}
+
+void
+conn_open(struct cab_conn *conn)
+{
+	const struct cab_proto *proto = conn->running->proto;
+	enum cab_verdict v = CAB_READ;
+
+	conn->opened = true;
+	if (!proto->opened) {
+		conn_read(
+		    conn); /* the first bytes often came with the connection */
+		return;
+	}
+	step_begin(conn);
+	v = proto->opened(conn);
+	conn_run(conn, v);
+}
+
+static void
+linger_read(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+	ssize_t n = engine->transport->recv(conn, engine->in, CONN_READ_SIZE);
+
+	if (n == 0 || (n < 0 && n != -EAGAIN))
+		conn_free(conn);
+}
+
+static void
+conn_writable(struct cab_conn *conn)
+{
+	int r;
+
+	step_begin(conn);
+	r = output_drain(conn);
+	if (r == -EAGAIN)
+		conn_park(conn);
+	else if (r < 0)
+		conn_free(conn);
+	else if (conn->phase == CONN_DRAINING)
+		conn_finish(conn);
+	else
+		conn_run(conn, offer_drained(conn));
+}
+
+void
+conn_ready(struct cab_conn *conn, bool readable, bool writable, bool broken)
+{
+	if (conn->phase == CONN_LINGERING)
+		linger_read(conn);
+	else if (broken && !(conn->interest & CONN_IN))
+		conn_free(
+		    conn); /* reset, or closed both ways: nobody is left to write to */
+	else if (writable && (conn->interest & CONN_OUT))
+		conn_writable(conn);
+	else if (readable || broken)
+		conn_read(conn);
+}
+
+void
+conn_refuse(struct conn_engine *engine, struct cab_running *running, int fd,
+    const struct cab_peer *peer, const char *words, size_t n)
+{
+	struct cab_conn shortlived = { .fd = fd, .running = running };
+	struct iovec iov = { (void *)(uintptr_t)words, n };
+	struct cab_conn *conn = NULL;
+
+	if (n && engine->lingering < CONN_LINGER_MAX)
+		conn = conn_new(engine, running, fd, peer, BOARD_NO_TICKET);
+	if (!conn) {
+		if (n)
+			(void)engine->transport->send(
+			    &shortlived, &iov, 1, false);
+		engine->transport->close(&shortlived);
+		return;
+	}
+	/* The words are short and the socket is new: what does not fit now is not worth keeping. */
+	(void)engine->transport->send(conn, &iov, 1, false);
+	conn_linger(conn);
+}
+
+void
+conn_drop(struct cab_conn *conn)
+{
+	conn_free(conn);
+}
+
+/* ---- time ---- */
+
+static void
+conn_expire(struct cab_conn *conn, enum cab_expiry why)
+{
+	const struct cab_proto *proto = conn->running->proto;
+	enum cab_verdict v = why == CAB_EXPIRED_SHUTDOWN ? CAB_FINISH : CAB_DROP;
+
+	step_begin(conn);
+	if (proto->expired)
+		v = proto->expired(conn, why);
+	if (why == CAB_EXPIRED_FIRST_BYTE || why == CAB_EXPIRED_IDLE ||
+	    why == CAB_EXPIRED_TOTAL) {
+		/* These are the administrator's: a protocol may say goodbye, not stay. */
+		if (v == CAB_READ || v == CAB_WAIT)
+			v = CAB_DROP;
+		conn->expired = true;
+		conn->deadline_ms = clock_ms() + CONN_LINGER_MS;
+	}
+	conn_run(conn, v);
+}
+
+/* True when there is a timeout to report. */
+static bool
+conn_overdue(const struct cab_conn *conn, uint64_t now, enum cab_expiry *ret)
+{
+	const struct cab_timeouts *t = &conn->running->conf->timeouts;
+	const struct {
+		uint64_t due;
+		enum cab_expiry why;
+	} rows[] = {
+		{ earlier(UINT64_MAX, conn->opened_ms, t->total),
+		    CAB_EXPIRED_TOTAL },
+		{ conn->bytes_in ?
+			UINT64_MAX :
+			earlier(UINT64_MAX, conn->opened_ms, t->first_byte),
+		    CAB_EXPIRED_FIRST_BYTE },
+		{ earlier(UINT64_MAX, conn->active_ms, t->idle),
+		    CAB_EXPIRED_IDLE },
+		{ conn->deadline_ms ? conn->deadline_ms : UINT64_MAX,
+		    CAB_EXPIRED_DEADLINE },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].due <= now) {
+			*ret = rows[i].why;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+conn_timer(struct cab_timer *timer, void *arg)
+{
+	struct cab_conn *conn = (struct cab_conn *)((char *)timer -
+	    offsetof(struct cab_conn, timer));
+	struct conn_engine *engine = arg;
+	uint64_t now = clock_ms(), due = conn_due(conn);
+	enum cab_expiry why;
+
+	if (due > now) { /* pushed forward since it was armed */
+		if (due != UINT64_MAX)
+			timer_arm(&engine->wheel, timer, due);
+		return;
+	}
+	if (conn->phase != CONN_ACTIVE || conn->expired) {
+		conn_free(conn);
+		return;
+	}
+	if (!conn_overdue(conn, now, &why))
+		return;
+	if (why == CAB_EXPIRED_DEADLINE)
+		conn->deadline_ms = 0;
+	conn_expire(conn, why);
+}
+
+void
+engine_timers(struct conn_engine *engine)
+{
+	wheel_run(&engine->wheel, clock_ms(), conn_timer, engine);
+}
+
+void
+conn_shutdown(struct cab_conn *conn)
+{
+	if (conn->phase == CONN_ACTIVE && !conn->expired)
+		conn_expire(conn, CAB_EXPIRED_SHUTDOWN);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The protocol's view of a connection and of its service, except for writing
+ * (output.c).  Workers; called only from protocol callbacks.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "worker/conn_private.h"
+#include "worker/service.h"
+
+#define LOG_BURST     20 /* records of one service in ... */
+#define LOG_PERIOD_MS 10000
+
+static struct conn_view *
+view_of(const struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+
+	assert(engine->stage.conn ==
+	    conn); /* reading outside a callback is our bug */
+	return &engine->view;
+}
+
+size_t
+cab_peek(const struct cab_conn *conn, const char **ret_p)
+{
+	const struct conn_view *view = view_of(conn);
+
+	*ret_p = view->p;
+	return view->n;
+}
+
+void
+cab_consume(struct cab_conn *conn, size_t n)
+{
+	struct conn_view *view = view_of(conn);
+
+	assert(n <= view->n);
+	view->p += n;
+	view->n -= n;
+}
+
+enum cab_line
+cab_line(struct cab_conn *conn, size_t max, struct cab_slice *ret)
+{
+	const struct conn_view *view = view_of(conn);
+	size_t n = view->n < max ? view->n : max;
+	const char *lf = n ? memchr(view->p, '\n', n) : NULL;
+
+	if (!lf)
+		return view->n >= max ? CAB_LINE_TOO_LONG : CAB_LINE_PARTIAL;
+	*ret = (struct cab_slice){ view->p, (size_t)(lf - view->p) };
+	cab_consume(conn, ret->n + 1);
+	return CAB_LINE;
+}
+
+bool
+cab_at_end(const struct cab_conn *conn)
+{
+	return conn->at_end;
+}
+
+void *
+cab_state(struct cab_conn *conn)
+{
+	return conn->state;
+}
+
+struct cab_running *
+cab_running(const struct cab_conn *conn)
+{
+	return conn->running;
+}
+
+const void *
+cab_options(const struct cab_conn *conn)
+{
+	return conn->running->options;
+}
+
+const struct cab_peer *
+cab_peer(const struct cab_conn *conn)
+{
+	return &conn->peer;
+}
+
+const struct cab_peer *
+cab_local(struct cab_conn *conn)
+{
+	static const struct cab_peer unknown = { .family = AF_UNSPEC };
+
+	if (!conn->local) {
+		conn->local = calloc(1, sizeof(*conn->local));
+		if (!conn->local)
+			return &unknown;
+		conn->running->engine->transport->local(conn, conn->local);
+	}
+	return conn->local;
+}
+
+uint64_t
+cab_id(const struct cab_conn *conn)
+{
+	return conn->id;
+}
+
+uint64_t
+cab_now_ms(void)
+{
+	return clock_ms();
+}
+
+void
+cab_deadline(struct cab_conn *conn, uint64_t ms)
+{
+	conn->deadline_ms = ms ? clock_ms() + ms : 0;
+}
+
+void
+cab_linger(struct cab_conn *conn)
+{
+	conn->linger = true;
+}
+
+void
+cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...)
+{
+	char text[512], id[24], peer[CAB_PEER_TEXT];
+	uint32_t suppressed = 0;
+	va_list ap;
+
+	if (!log_enabled(level) ||
+	    !log_gate(&conn->running->log_gate, LOG_BURST, LOG_PERIOD_MS,
+		&suppressed))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	snprintf(id, sizeof(id), "%" PRIu64, conn->id);
+	peer_text(&conn->peer, peer, sizeof(peer));
+	const struct cab_log_field fields[] = {
+		{ "SERVICE", conn->running->conf->name, 0 },
+		{ "CONN", id, 0 },
+		{ "PEER", peer, 0 },
+	};
+	if (suppressed)
+		log_fields(level, NULL, fields, CAB_N(fields),
+		    "%s (%u records of this service left out)", text, suppressed);
+	else
+		log_fields(level, NULL, fields, CAB_N(fields), "%s", text);
+}
+
+void
+cab_count_error(struct cab_conn *conn, unsigned code)
+{
+	(void)code;
+	conn->running->count->errors++;
+}
+
+const char *
+cab_service_name(const struct cab_running *service)
+{
+	return service->conf->name;
+}
+
+const void *
+cab_service_options(const struct cab_running *service)
+{
+	return service->options;
+}
+
+void *
+cab_service_data(const struct cab_running *service)
+{
+	return service->data;
+}
+
+void
+cab_service_set_data(struct cab_running *service, void *data)
+{
+	service->data = data;
+}
+
+int
+cab_service_resource(const struct cab_running *service, const char *option)
+{
+	for (size_t i = 0; i < service->n_resources; i++)
+		if (strcmp(service->resources[i].option, option) == 0)
+			return service->resources[i].fd;
+	return -1;
+}
+
+uint64_t
+cab_service_idle_ms(const struct cab_running *service)
+{
+	return (uint64_t)service->conf->timeouts.idle;
+}

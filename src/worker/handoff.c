@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Passing admitted sockets to the launcher.  Workers.  While the launcher is
+ * away or behind, what was accepted is kept, and the listeners of programs are
+ * paused, so that further clients wait in the kernel's queue.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "worker/accept.h"
+#include "worker/handoff.h"
+
+static int
+handoff_send(struct cab_worker *worker, const struct msg_run *run, int fd)
+{
+	if (worker->link < 0)
+		return -EAGAIN;
+	return chan_send(worker->link, MSG_RUN, run, sizeof(*run), &fd, 1);
+}
+
+static void
+handoff_unlink(struct cab_worker *worker)
+{
+	worker->link = fd_close(
+	    worker->link); /* closing also removes it from epoll: no copy of it exists here */
+}
+
+/* Sends what waits, in order; stops at the first that cannot go. */
+static void
+handoff_flush(struct cab_worker *worker)
+{
+	while (worker->handoffs) {
+		struct handoff *h = worker->handoffs;
+		int r = handoff_send(worker, &h->run, h->fd);
+
+		if (r == -EPIPE)
+			handoff_unlink(worker);
+		if (r < 0)
+			return;
+		worker->handoffs = h->next;
+		fd_close(h->fd);
+		free(h);
+	}
+	worker->handoffs_tail = &worker->handoffs;
+	listeners_resume(worker, PAUSE_HANDOFF);
+	if (worker->link >= 0)
+		(void)loop_rewatch_source(
+		    worker, worker->link, &worker->link_source, 0);
+}
+
+static bool
+handoff_keep(struct cab_worker *worker, const struct msg_run *run, int fd)
+{
+	struct handoff *h = malloc(sizeof(*h));
+
+	if (!h)
+		return false;
+	*h = (struct handoff){ .run = *run, .fd = fd };
+	*worker->handoffs_tail = h;
+	worker->handoffs_tail = &h->next;
+	listeners_pause(worker, PAUSE_HANDOFF, true);
+	if (worker->link >= 0)
+		(void)loop_rewatch_source(
+		    worker, worker->link, &worker->link_source, EPOLLOUT);
+	return true;
+}
+
+void
+handoff_submit(struct cab_worker *worker, struct cab_running *running, int fd,
+    const struct cab_peer *peer, uint32_t ticket)
+{
+	struct cab_sockaddr local = { .len = sizeof(local.ss) };
+	struct msg_run run = {
+		.generation = running->generation->number,
+		.conn_id = worker->engine.next_id++,
+		.service = running->index,
+		.ticket = ticket,
+		.peer = *peer,
+	};
+	int r = -EAGAIN;
+
+	if (getsockname(fd, &local.sa, &local.len) == 0)
+		peer_from_sockaddr(&run.local, &local.sa, local.len);
+	if (!worker->handoffs)
+		r = handoff_send(worker, &run, fd);
+	if (r == -EPIPE)
+		handoff_unlink(worker);
+	if (r == 0) {
+		fd_close(fd);
+		return;
+	}
+	if (handoff_keep(worker, &run, fd))
+		return;
+	fd_close(fd);
+	accept_wake(worker, ticket_release(worker->board, ticket, worker->slot));
+}
+
+void
+handoff_link(struct cab_worker *worker, int fd)
+{
+	handoff_unlink(worker);
+	worker->link = fd;
+	if (loop_watch_source(worker, fd, &worker->link_source, 0) < 0) {
+		handoff_unlink(worker);
+		return;
+	}
+	handoff_flush(worker);
+}
+
+void
+handoff_ready(struct cab_worker *worker, uint32_t events)
+{
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		/* The launcher died; the supervisor sends a new link as soon as it has a new one. */
+		handoff_unlink(worker);
+		listeners_pause(worker, PAUSE_HANDOFF, true);
+		return;
+	}
+	handoff_flush(worker);
+}
+
+void
+handoff_release(struct cab_worker *worker)
+{
+	while (worker->handoffs) {
+		struct handoff *h = worker->handoffs;
+
+		worker->handoffs = h->next;
+		fd_close(h->fd);
+		ticket_release(worker->board, h->run.ticket, worker->slot);
+		free(h);
+	}
+	worker->handoffs_tail = &worker->handoffs;
+	handoff_unlink(worker);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The worker's event loop.  Workers.  Connections and listeners come first in
+ * a turn, everything that may free them (timers, messages) after the batch.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "worker/accept.h"
+#include "worker/datagram.h"
+#include "worker/handoff.h"
+#include "worker/loop.h"
+#include "worker/worker.h"
+
+#define EVENTS 256
+
+int
+loop_watch_source(struct cab_worker *worker, int fd, struct loop_source *source,
+    uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = source };
+
+	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int
+loop_rewatch_source(struct cab_worker *worker, int fd,
+    struct loop_source *source, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = source };
+
+	return epoll_ctl(worker->epoll, EPOLL_CTL_MOD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int
+loop_init(struct cab_worker *worker)
+{
+	worker->channel_source.kind = LOOP_CHANNEL;
+	worker->wake_source.kind = LOOP_WAKE;
+	worker->link_source.kind = LOOP_LINK;
+	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (worker->epoll < 0)
+		return -errno;
+	return loop_watch_source(
+	    worker, worker->channel, &worker->channel_source, EPOLLIN);
+}
+
+static int
+sooner(int timeout, uint64_t due_ms, uint64_t now)
+{
+	uint64_t left = due_ms <= now ? 0 : due_ms - now;
+
+	if (due_ms == 0)
+		return timeout;
+	if (left > 3600000)
+		left = 3600000;
+	return timeout < 0 || (uint64_t)timeout > left ? (int)left : timeout;
+}
+
+static int
+loop_timeout(const struct cab_worker *worker)
+{
+	uint64_t now = clock_ms();
+	int timeout = wheel_timeout(&worker->engine.wheel, now);
+
+	timeout = sooner(timeout, worker->shortage_until_ms, now);
+	timeout = sooner(timeout, worker->stop_ms, now);
+	for (const struct generation *gen = worker->old; gen; gen = gen->next)
+		timeout = sooner(timeout, gen->drain_ms, now);
+	return timeout;
+}
+
+/* What a turn has to look at after its batch of connections. */
+struct turn {
+	bool channel, wake;
+	uint32_t link;
+};
+
+static void
+dispatch(
+    struct cab_worker *worker, const struct epoll_event *ev, struct turn *turn)
+{
+	struct loop_source *source = ev->data.ptr;
+	struct listener *listener = ev->data.ptr;
+
+	switch ((enum loop_kind)source->kind) {
+	case LOOP_CONN:
+		conn_ready(ev->data.ptr, ev->events & EPOLLIN,
+		    ev->events & EPOLLOUT, ev->events & (EPOLLHUP | EPOLLERR));
+		break;
+	case LOOP_LISTENER:
+		if (listener->stream)
+			accept_ready(worker, listener);
+		else
+			datagram_ready(worker, listener);
+		break;
+	case LOOP_CHANNEL:
+		turn->channel = true;
+		break;
+	case LOOP_WAKE:
+		turn->wake = true;
+		break;
+	case LOOP_LINK:
+		turn->link = ev->events;
+		break;
+	case LOOP_KINDS:
+		break;
+	}
+}
+
+void
+loop_run(struct cab_worker *worker)
+{
+	struct epoll_event events[EVENTS];
+	uint64_t woken;
+
+	while (!worker->done) {
+		struct turn turn = { false, false, 0 };
+		int n = epoll_wait(
+		    worker->epoll, events, EVENTS, loop_timeout(worker));
+
+		clock_tick();
+		atomic_store_explicit(&worker->board->roles[worker->slot].beat_ms,
+		    clock_ms(), memory_order_relaxed);
+		for (int i = 0; i < n; i++)
+			dispatch(worker, &events[i], &turn);
+		engine_timers(&worker->engine);
+		if (turn.wake &&
+		    read(worker->wakes[worker->slot], &woken, sizeof(woken)) > 0)
+			worker->woken = true;
+		if (turn.link)
+			handoff_ready(worker, turn.link);
+		accept_turn(worker);
+		if (turn.channel)
+			worker_messages(worker);
+		worker_turn(worker);
+		atomic_store_explicit(
+		    &worker->board->roles[worker->slot].connections,
+		    worker->engine.n_open, memory_order_relaxed);
+	}
+}

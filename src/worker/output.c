@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The write side of a connection: what one step writes is staged, leaves in as
+ * few system calls as possible, and only what the kernel did not take is
+ * queued.  Workers; the only place that holds bytes for a slow reader.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "worker/conn_private.h"
+#include "worker/service.h"
+
+static struct conn_stage *
+stage_of(const struct cab_conn *conn)
+{
+	struct conn_stage *stage = &conn->running->engine->stage;
+
+	assert(stage->conn == conn); /* writing outside a callback is our bug */
+	return stage;
+}
+
+void
+output_begin(struct conn_engine *engine, struct cab_conn *conn)
+{
+	engine->stage.conn = conn;
+	engine->stage.n_items = 0;
+	engine->stage.n_bytes = 0;
+	engine->stage.n_total = 0;
+}
+
+/* ---- the queue ---- */
+
+static bool
+item_is_copy(const struct out_item *item)
+{
+	return item->p && !item->stays;
+}
+
+static int
+queue_append(struct cab_conn *conn, const struct out_item *item)
+{
+	bool copy = item_is_copy(item);
+	struct out_chunk *chunk;
+	size_t held = copy ? item->n : 0;
+
+	if (item->n == 0 && item->fd < 0)
+		return 0;
+	for (chunk = conn->out; copy && chunk; chunk = chunk->next)
+		held += item_is_copy(&chunk->item) ? chunk->item.n : 0;
+	if (held > CONN_QUEUE_MAX)
+		return -ENOBUFS;
+	chunk = malloc(sizeof(*chunk) + (copy ? item->n : 0));
+	if (!chunk)
+		return -ENOMEM;
+	chunk->next = NULL;
+	chunk->item = *item;
+	if (copy) {
+		memcpy(chunk->bytes, item->p, item->n);
+		chunk->item.p = chunk->bytes;
+	}
+	if (!conn->out)
+		conn->out_tail = &conn->out;
+	*conn->out_tail = chunk;
+	conn->out_tail = &chunk->next;
+	return 0;
+}
+
+static void
+queue_pop(struct cab_conn *conn)
+{
+	struct out_chunk *chunk = conn->out;
+
+	conn->out = chunk->next;
+	fd_close(chunk->item.fd);
+	free(chunk);
+}
+
+/* ---- sending ---- */
+
+static ssize_t
+send_memory(struct cab_conn *conn, const struct out_item *const items[],
+    unsigned n, bool more)
+{
+	struct iovec iov[STAGE_ITEMS];
+
+	for (unsigned i = 0; i < n; i++)
+		iov[i] = (struct iovec){ (void *)(uintptr_t)items[i]->p,
+			items[i]->n };
+	return conn->running->engine->transport->send(conn, iov, (int)n, more);
+}
+
+/* Sends from the front of the items; consumes what was taken from them. 0 all gone, -EAGAIN, -errno. */
+static int
+send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
+{
+	const struct conn_transport *transport = conn->running->engine->transport;
+
+	for (unsigned i = 0; i < n;) {
+		unsigned run = 0;
+		ssize_t sent;
+
+		while (i + run < n && items[i + run]->p)
+			run++;
+		if (run)
+			sent = send_memory(conn,
+			    (const struct out_item *const *)&items[i], run,
+			    i + run < n);
+		else
+			sent = transport->send_file(
+			    conn, items[i]->fd, items[i]->offset, items[i]->n);
+		if (sent < 0)
+			return (int)sent;
+		if (sent == 0 && !run && items[i]->n)
+			return -EIO; /* the file shrank: what was promised cannot be sent */
+		conn->bytes_out += (uint64_t)sent;
+		conn->active_ms = clock_ms();
+		for (size_t left = (size_t)sent; i < n;) {
+			size_t take = left < items[i]->n ? left : items[i]->n;
+
+			if (items[i]->p)
+				items[i]->p += take;
+			items[i]->offset += (off_t)take;
+			items[i]->n -= take;
+			left -= take;
+			if (items[i]->n)
+				return run || left == 0 ? -EAGAIN : -EIO;
+			i++;
+			if (left == 0)
+				break;
+		}
+	}
+	return 0;
+}
+
+int
+output_flush(struct cab_conn *conn)
+{
+	struct conn_stage *stage = stage_of(conn);
+	struct out_item *items[STAGE_ITEMS];
+	int r = conn->out ? -EAGAIN : 0;
+
+	if (stage->n_items == 0)
+		return 0;
+	for (unsigned i = 0; i < stage->n_items; i++)
+		items[i] = &stage->items[i];
+	if (r == 0)
+		r = send_items(conn, items, stage->n_items);
+	if (r == -EAGAIN) {
+		r = 0;
+		for (unsigned i = 0; i < stage->n_items && r == 0; i++) {
+			r = queue_append(conn, items[i]);
+			if (r == 0)
+				items[i]->fd = -1; /* the queue's now */
+		}
+	}
+	for (unsigned i = 0; i < stage->n_items; i++)
+		fd_close(items[i]->fd);
+	output_begin(conn->running->engine, conn);
+	return r;
+}
+
+int
+output_drain(struct cab_conn *conn)
+{
+	while (conn->out) {
+		struct out_item *items[STAGE_ITEMS];
+		unsigned n = 0;
+		int r;
+
+		for (struct out_chunk *c = conn->out; c && n < STAGE_ITEMS;
+		     c = c->next)
+			items[n++] = &c->item;
+		r = send_items(conn, items, n);
+		while (conn->out && conn->out->item.n == 0)
+			queue_pop(conn);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void
+output_discard(struct cab_conn *conn)
+{
+	struct conn_stage *stage = &conn->running->engine->stage;
+
+	while (conn->out)
+		queue_pop(conn);
+	if (stage->conn != conn)
+		return;
+	for (unsigned i = 0; i < stage->n_items; i++)
+		fd_close(stage->items[i].fd);
+	output_begin(conn->running->engine, NULL);
+}
+
+size_t
+output_queued(const struct cab_conn *conn)
+{
+	size_t n = 0;
+
+	for (const struct out_chunk *c = conn->out; c; c = c->next)
+		n += c->item.n;
+	return n;
+}
+
+/* ---- the protocol's side ---- */
+
+static void
+stage_fail(struct cab_conn *conn, int fd)
+{
+	conn->fault = true;
+	fd_close(fd);
+}
+
+/* Makes room for one more item and n more bytes of copies by flushing what is there. */
+static bool
+stage_room(struct cab_conn *conn, size_t n)
+{
+	struct conn_stage *stage = stage_of(conn);
+
+	if (conn->fault)
+		return false;
+	if (stage->n_items < STAGE_ITEMS && stage->n_bytes + n <= STAGE_BYTES)
+		return true;
+	if (output_flush(conn) < 0)
+		conn->fault = true;
+	return !conn->fault;
+}
+
+static void
+stage_item(struct cab_conn *conn, struct out_item item)
+{
+	struct conn_stage *stage = stage_of(conn);
+
+	if (!stage_room(conn, 0)) {
+		stage_fail(conn, item.fd);
+		return;
+	}
+	stage->items[stage->n_items++] = item;
+	stage->n_total += item.n;
+}
+
+void
+cab_write(struct cab_conn *conn, const void *p, size_t n)
+{
+	struct conn_stage *stage = stage_of(conn);
+
+	while (n > 0) {
+		size_t part = n < STAGE_BYTES ? n : STAGE_BYTES;
+
+		if (!stage_room(conn, part))
+			return;
+		char *to = stage->bytes + stage->n_bytes;
+		struct out_item *last = stage->n_items ?
+		    &stage->items[stage->n_items - 1] :
+		    NULL;
+		memcpy(to, p, part);
+		stage->n_bytes += part;
+		if (last && !last->stays && last->p && last->p + last->n == to) {
+			last->n += part;
+			stage->n_total += part;
+		} else {
+			stage_item(conn,
+			    (struct out_item){ .p = to, .n = part, .fd = -1 });
+		}
+		p = (const char *)p + part;
+		n -= part;
+	}
+}
+
+void
+cab_printf(struct cab_conn *conn, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(text)) {
+		conn->fault = true;
+		return;
+	}
+	cab_write(conn, text, (size_t)n);
+}
+
+void
+cab_write_static(struct cab_conn *conn, const void *p, size_t n)
+{
+	if (n)
+		stage_item(conn,
+		    (struct out_item){ .p = p, .n = n, .fd = -1, .stays = true });
+}
+
+void
+cab_forward(struct cab_conn *conn, size_t n)
+{
+	struct conn_view *view = &conn->running->engine->view;
+
+	assert(n <= view->n);
+	/* The read buffer stays as it is until the step ends, so no copy is
+	 * needed unless the kernel leaves a rest. */
+	if (n)
+		stage_item(
+		    conn, (struct out_item){ .p = view->p, .n = n, .fd = -1 });
+	cab_consume(conn, n);
+}
+
+void
+cab_send_file(struct cab_conn *conn, int fd, off_t offset, size_t len)
+{
+	if (len == 0)
+		fd_close(fd);
+	else
+		stage_item(conn,
+		    (struct out_item){ .n = len, .fd = fd, .offset = offset });
+}
+
+size_t
+cab_queued(const struct cab_conn *conn)
+{
+	return stage_of(conn)->n_total + output_queued(conn);
+}

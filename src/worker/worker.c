@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The worker role: set-up in a fixed order, messages of the supervisor, change
+ * of generations, and the end.  One process per worker, unprivileged.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "worker/accept.h"
+#include "worker/datagram.h"
+#include "worker/handoff.h"
+#include "worker/loop.h"
+#include "worker/sandbox.h"
+#include "worker/transport.h"
+#include "worker/worker.h"
+
+/* Descriptors that are not connections: channel, epoll, links, log, files being opened. */
+#define RESERVED_FDS 48
+/* How long connections of a replaced configuration may go on under it. */
+#define DRAIN_MS 60000
+/* After a goodbye was said, before the rest is dropped. */
+#define GOODBYE_MS 5000
+
+static struct cab_worker self;
+static const struct cab_desc *const *self_descs;
+
+static void fatal(int code, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
+
+static void
+fatal(int code, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_error("%s", text);
+	exit(code);
+}
+
+/* ---- generations ---- */
+
+static void
+listeners_close(struct listener **list)
+{
+	while (*list) {
+		struct listener *l = *list;
+
+		*list = l->next;
+		/* Others share the socket, so closing alone would leave it in epoll. */
+		l->paused |= PAUSE_STOPPED;
+		listener_update(&self, l);
+		fd_close(l->fd);
+		free(l);
+	}
+}
+
+static void
+generation_each(struct generation *gen, void (*what)(struct cab_conn *))
+{
+	for (size_t i = 0; i < gen->n_services; i++) {
+		struct cab_conn *next;
+
+		for (struct cab_conn *c = gen->services[i].conns; c; c = next) {
+			next = c->next; /* the step frees at most its own connection */
+			what(c);
+		}
+	}
+}
+
+static void
+all_each(void (*what)(struct cab_conn *))
+{
+	if (self.current)
+		generation_each(self.current, what);
+	for (struct generation *gen = self.old; gen; gen = gen->next)
+		generation_each(gen, what);
+}
+
+static void
+pending_discard(void)
+{
+	listeners_close(&self.pending_listeners);
+	generation_free(self.pending);
+	self.pending = NULL;
+}
+
+static int
+reply(uint32_t type, uint64_t generation, const char *text)
+{
+	union {
+		struct msg_commit head;
+		char bytes[512];
+	} body = { .head = { .generation = generation } };
+	size_t n = text ? strlen(text) : 0;
+
+	if (n > sizeof(body) - sizeof(body.head))
+		n = sizeof(body) - sizeof(body.head);
+	if (n)
+		memcpy(body.bytes + sizeof(body.head), text, n);
+	return chan_send(
+	    self.channel, type, &body, sizeof(body.head) + n, NULL, 0);
+}
+
+static void
+pending_fail(uint64_t generation, const char *text)
+{
+	pending_discard();
+	if (reply(MSG_FAILED, generation, text) < 0)
+		fatal(EX_OSERR, "cannot answer the supervisor: %s", text);
+}
+
+/* ---- messages ---- */
+
+static void
+on_config(struct chan_msg *msg)
+{
+	const struct msg_config *m = (const void *)msg->body;
+	CAB_AUTO_FD int fd = chan_take_fd(msg, 0);
+	struct cab_conf *conf = NULL;
+	char *bytes = NULL;
+	size_t n = 0;
+	int r;
+
+	pending_discard();
+	r = fd_read_all(fd, m->n, &bytes, &n);
+	if (r == 0)
+		r = n == m->n ? conf_decode(self_descs, bytes, n, &conf) :
+				-EBADMSG;
+	free(bytes);
+	if (r == 0) {
+		self.pending = generation_new(
+		    conf, m->generation, &self.engine, self.protos);
+		if (!self.pending) {
+			conf_free(conf);
+			r = -ENOMEM;
+		}
+	}
+	if (r < 0)
+		fatal(EX_SOFTWARE, "cannot take over the configuration: %s",
+		    strerror(-r));
+}
+
+static struct cab_running *
+pending_service(uint64_t generation, uint32_t service)
+{
+	if (!self.pending || self.pending->number != generation ||
+	    service >= self.pending->n_services)
+		fatal(EX_SOFTWARE,
+		    "the supervisor sent something for an unknown service");
+	return &self.pending->services[service];
+}
+
+static void
+on_listener(struct chan_msg *msg)
+{
+	const struct msg_listener *m = (const void *)msg->body;
+	struct cab_running *running = pending_service(m->generation, m->service);
+	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
+	struct listener *l;
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	if (m->slot >= BOARD_SERVICES)
+		fatal(EX_SOFTWARE, "the supervisor sent a bad service slot");
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		fatal(EX_OSERR, "out of memory");
+	running->slot = m->slot;
+	running->count = &self.board->counters[self.slot][m->slot];
+	*l = (struct listener){ .kind = LOOP_LISTENER,
+		.fd = chan_take_fd(msg, 0),
+		.running = running };
+	if (getsockopt(l->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		fatal(EX_OSERR, "not a socket: %m");
+	l->stream = type == SOCK_STREAM;
+	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0 &&
+	    sockaddr_port(&addr))
+		udpguard_serve(self.pending->guard, sockaddr_port(&addr));
+	l->next = self.pending_listeners;
+	self.pending_listeners = l;
+}
+
+static void
+on_resource(struct chan_msg *msg)
+{
+	const struct msg_resource *m = (const void *)msg->body;
+	struct cab_running *running = pending_service(m->generation, m->service);
+	const struct cab_group *group = running->proto ?
+	    running->proto->desc.options :
+	    NULL;
+	int fd = chan_take_fd(msg, 0);
+
+	for (size_t i = 0; group && i < group->n_opts; i++)
+		if (strncmp(group->opts[i].name, m->option, sizeof(m->option)) ==
+			0 &&
+		    running_add_resource(running, group->opts[i].name, fd) == 0)
+			return;
+	fd_close(fd);
+	fatal(EX_SOFTWARE, "the supervisor sent an unknown resource");
+}
+
+/* The generation in use becomes an old one. */
+static void
+current_retire(void)
+{
+	struct generation *gen = self.current;
+
+	if (!gen)
+		return;
+	gen->current = false;
+	gen->drain_ms = clock_ms() + DRAIN_MS;
+	gen->next = self.old;
+	self.old = gen;
+	self.current = NULL;
+}
+
+static void
+on_commit(struct chan_msg *msg)
+{
+	const struct msg_commit *m = (const void *)msg->body;
+	struct listener *previous = self.listeners;
+	const char *failed = NULL;
+	char text[256];
+	int r;
+
+	if (!self.pending || self.pending->number != m->generation)
+		fatal(EX_SOFTWARE,
+		    "the supervisor committed an unknown generation");
+	r = generation_start(self.pending, &failed);
+	if (r < 0) {
+		snprintf(text, sizeof(text), "service \"%s\" cannot start: %s",
+		    failed, strerror(-r));
+		pending_fail(m->generation, text);
+		return;
+	}
+	current_retire();
+	self.current = self.pending;
+	self.current->current = true;
+	self.pending = NULL;
+	self.listeners = self.pending_listeners;
+	self.pending_listeners = NULL;
+	for (struct listener *l = self.listeners; l; l = l->next) {
+		if (l->stream && self.at_capacity)
+			l->paused |= PAUSE_CAPACITY;
+		if (l->stream && !l->running->proto && self.handoffs)
+			l->paused |= PAUSE_HANDOFF;
+		listener_update(&self, l);
+	}
+	listeners_close(&previous);
+	atomic_store(
+	    &self.board->roles[self.slot].generation, (uint32_t)m->generation);
+	if (reply(MSG_READY, m->generation, NULL) < 0)
+		fatal(EX_OSERR, "cannot answer the supervisor");
+}
+
+static void
+on_wake(struct chan_msg *msg)
+{
+	const struct msg_link *m = (const void *)msg->body;
+	int fd = chan_take_fd(msg, 0);
+
+	if (m->slot >= BOARD_WORKERS) {
+		fd_close(fd);
+		return;
+	}
+	fd_close(self.wakes[m->slot]);
+	self.wakes[m->slot] = fd;
+	(void)fd_set_nonblock(fd, 1);
+	if (m->slot == self.slot &&
+	    loop_watch_source(&self, fd, &self.wake_source, EPOLLIN) < 0)
+		fatal(EX_OSERR, "cannot watch the wake-up: %m");
+}
+
+static void
+on_link(struct chan_msg *msg)
+{
+	int fd = chan_take_fd(msg, 0);
+
+	(void)fd_set_nonblock(fd, 1);
+	handoff_link(&self, fd);
+}
+
+static void
+on_stop(struct chan_msg *msg)
+{
+	const struct msg_stop *m = (const void *)msg->body;
+
+	if (m->drain_ms == 0) {
+		all_each(conn_drop);
+		self.done = true;
+		return;
+	}
+	self.stopping = true;
+	self.stop_ms = clock_ms() + m->drain_ms;
+	listeners_close(&self.listeners);
+	all_each(conn_shutdown);
+}
+
+static void
+on_log_level(struct chan_msg *msg)
+{
+	const struct msg_level *m = (const void *)msg->body;
+
+	log_set_level((enum cab_log_level)m->level);
+}
+
+static void (*const handlers[MSG_MAX])(struct chan_msg *) = {
+	[MSG_CONFIG] = on_config,
+	[MSG_LISTENER] = on_listener,
+	[MSG_RESOURCE] = on_resource,
+	[MSG_COMMIT] = on_commit,
+	[MSG_WAKE] = on_wake,
+	[MSG_LINK] = on_link,
+	[MSG_STOP] = on_stop,
+	[MSG_LOG_LEVEL] = on_log_level,
+};
+
+void
+worker_messages(struct cab_worker *worker)
+{
+	static struct chan_msg msg;
+	int r;
+
+	while (!worker->done &&
+	    (r = chan_recv(worker->channel, &msg)) != -EAGAIN) {
+		if (r == 0) {
+			/* The supervisor is gone, and with it who would replace
+			 * us: the service ends as a whole. */
+			all_each(conn_drop);
+			worker->done = true;
+			return;
+		}
+		if (r < 0 || !msg_valid(&msg) || !handlers[msg.type])
+			fatal(EX_SOFTWARE, "bad message from the supervisor");
+		handlers[msg.type](&msg);
+		chan_msg_release(&msg);
+	}
+}
+
+void
+worker_turn(struct cab_worker *worker)
+{
+	struct generation **at = &worker->old, *gen;
+
+	while ((gen = *at)) {
+		if (gen->n_conns > 0 && gen->drain_ms &&
+		    gen->drain_ms <= clock_ms()) {
+			bool said = gen->said_goodbye;
+
+			generation_each(gen, said ? conn_drop : conn_shutdown);
+			gen->said_goodbye = true;
+			gen->drain_ms = clock_ms() + GOODBYE_MS;
+		}
+		if (gen->n_conns > 0) {
+			at = &gen->next;
+			continue;
+		}
+		*at = gen->next;
+		generation_free(gen);
+	}
+	if (!worker->stopping)
+		return;
+	if (clock_ms() >= worker->stop_ms)
+		all_each(conn_drop);
+	if (worker->engine.n_open == 0 && !worker->handoffs)
+		worker->done = true;
+}
+
+/* ---- set-up and end ---- */
+
+/* Unique while the machine is up: slot, start time and a count share the 64 bits. */
+static uint64_t
+first_conn_id(uint32_t slot)
+{
+	uint64_t start = clock_ms() / 100 & 0x3ffffff;
+
+	return (uint64_t)slot << 58 | start << 32 | 1;
+}
+
+static void
+on_hello(void)
+{
+	static struct chan_msg msg;
+	const struct msg_hello *m = (const void *)msg.body;
+	CAB_AUTO_FD int fd = -1;
+	const char *step = NULL;
+	char tag[32];
+	int r;
+
+	r = chan_recv(self.channel, &msg);
+	if (r == 0)
+		exit(EX_UNAVAILABLE);
+	if (r < 0 || msg.type != MSG_HELLO || !msg_valid(&msg) ||
+	    m->slot >= BOARD_WORKERS)
+		fatal(EX_USAGE, "a worker is started by the supervisor only");
+	fd = chan_take_fd(&msg, 0);
+	snprintf(tag, sizeof(tag), "worker %u", m->slot);
+	log_open((enum cab_log_target)m->log_target,
+	    (enum cab_log_level)m->log_level, tag);
+	self.slot = m->slot;
+	self.max_connections = m->max_fds > 2 * RESERVED_FDS ?
+	    m->max_fds - RESERVED_FDS :
+	    RESERVED_FDS;
+	r = board_map(fd, &self.board);
+	if (r < 0)
+		fatal(EX_OSERR, "cannot map the scoreboard: %s", strerror(-r));
+	/* Reads the zone file, which the sandbox will not allow. */
+	tzset();
+	(void)clock_daytime();
+	r = sandbox_enter(m->uid, m->gid, m->max_fds, &step);
+	if (r < 0)
+		fatal(EX_OSERR, "cannot %s: %s", step, strerror(-r));
+}
+
+static void
+worker_release(void)
+{
+	all_each(conn_drop);
+	handoff_release(&self);
+	listeners_close(&self.listeners);
+	pending_discard();
+	current_retire();
+	while (self.old) {
+		struct generation *gen = self.old;
+
+		self.old = gen->next;
+		generation_free(gen);
+	}
+	datagram_release(&self);
+	engine_release(&self.engine);
+	board_unmap(self.board);
+}
+
+void
+worker_main(const struct cab_proto *const protos[],
+    const struct cab_desc *const descs[])
+{
+	int r;
+
+	self.protos = protos;
+	self_descs = descs;
+	self.channel = MSG_ROLE_FD;
+	self.link = -1;
+	self.handoffs_tail = &self.handoffs;
+	memset(self.wakes, -1, sizeof(self.wakes));
+	log_open(CAB_LOG_STDERR, CAB_LOG_INFO, "worker");
+	clock_tick();
+	on_hello();
+	r = engine_init(
+	    &self.engine, &transport_socket, first_conn_id(self.slot));
+	if (r == 0) {
+		self.engine.released = accept_released;
+		ticket_pool_init(&self.tickets, self.board, self.slot);
+		r = fd_set_nonblock(self.channel, 1);
+	}
+	if (r == 0)
+		r = loop_init(&self);
+	if (r < 0)
+		fatal(EX_OSERR, "cannot start: %s", strerror(-r));
+	transport_use_epoll(self.epoll);
+	loop_run(&self);
+	worker_release();
+	exit(EX_OK);
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The connection engine over the in-memory transport, with protocols made to
+ * reach its corners.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "tests/support/mem.h"
+
+static unsigned n_opened, n_closed, n_drained, n_ended, n_expired;
+static enum cab_expiry last_expiry;
+
+static void
+reset_counts(void)
+{
+	n_opened = n_closed = n_drained = n_ended = n_expired = 0;
+}
+
+static enum cab_verdict
+count_opened(struct cab_conn *conn)
+{
+	(void)conn;
+	n_opened++;
+	return CAB_READ;
+}
+
+static void
+count_closed(struct cab_conn *conn)
+{
+	(void)conn;
+	n_closed++;
+}
+
+static enum cab_verdict
+echo_input(struct cab_conn *conn)
+{
+	const char *p;
+
+	cab_forward(conn, cab_peek(conn, &p));
+	return CAB_READ;
+}
+
+static const struct cab_proto echo_like = {
+	.desc = { .name = "echo-like", .transports = CAB_STREAM },
+	.opened = count_opened,
+	.input = echo_input,
+	.closed = count_closed,
+};
+
+/* Answers each line with its length; "big N" with N bytes, "wait" with WAIT,
+ * "quit" with FINISH, "drop" with DROP. */
+static enum cab_verdict
+lines_input(struct cab_conn *conn)
+{
+	struct cab_slice line;
+	unsigned n;
+	char text[64];
+
+	switch (cab_line(conn, 1000, &line)) {
+	case CAB_LINE_PARTIAL:
+		return CAB_READ;
+	case CAB_LINE_TOO_LONG:
+		cab_printf(conn, "too long\n");
+		return CAB_FINISH;
+	case CAB_LINE:
+		break;
+	}
+	snprintf(text, sizeof(text), "%.*s", (int)line.n, line.p);
+	if (sscanf(text, "big %u", &n) == 1) {
+		static const char block[1000] = { 'x' };
+
+		for (; n >= sizeof(block); n -= sizeof(block))
+			cab_write(conn, block, sizeof(block));
+		return CAB_READ;
+	}
+	if (strcmp(text, "wait") == 0) {
+		cab_deadline(conn, 500);
+		return CAB_WAIT;
+	}
+	cab_printf(conn, "%zu\n", line.n);
+	if (strcmp(text, "quit") == 0)
+		return CAB_FINISH;
+	return strcmp(text, "drop") == 0 ? CAB_DROP :
+	    strcmp(text, "flow") == 0    ? CAB_WAIT :
+					   CAB_READ;
+}
+
+static enum cab_verdict
+lines_drained(struct cab_conn *conn)
+{
+	(void)conn;
+	n_drained++;
+	return CAB_READ;
+}
+
+static enum cab_verdict
+lines_ended(struct cab_conn *conn)
+{
+	n_ended++;
+	cab_printf(conn, "bye\n");
+	return CAB_FINISH;
+}
+
+static enum cab_verdict
+lines_expired(struct cab_conn *conn, enum cab_expiry why)
+{
+	n_expired++;
+	last_expiry = why;
+	if (why == CAB_EXPIRED_DEADLINE) {
+		cab_printf(conn, "late\n");
+		return CAB_READ;
+	}
+	cab_printf(conn, "expired\n");
+	return CAB_FINISH;
+}
+
+static const struct cab_proto lines = {
+	.desc = { .name = "lines", .transports = CAB_STREAM },
+	.state_size = 8,
+	.input = lines_input,
+	.drained = lines_drained,
+	.ended = lines_ended,
+	.expired = lines_expired,
+	.closed = count_closed,
+};
+
+static void
+assert_output(struct mem_conn *c, const char *want)
+{
+	size_t n;
+	const char *got = mem_output(c, &n);
+
+	assert_string_equal(got, want);
+	assert_int_equal(n, strlen(want));
+	mem_clear_output(c);
+}
+
+static void
+echo_returns_everything_and_finishes_at_the_end(void **state)
+{
+	struct mem_service *s = mem_service_new(&echo_like, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_feed(c, "hello", 5);
+	assert_int_equal(mem_writes(c), 1);
+	assert_output(c, "hello");
+	mem_half_close(c);
+	assert_true(mem_closed(c));
+	assert_int_equal(n_closed, 1);
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+slow_reader_loses_nothing_and_stops_input(void **state)
+{
+	struct mem_service *s = mem_service_new(&echo_like, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+	size_t n, total = 1 << 20;
+	char *data = malloc(total);
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < total; i++)
+		data[i] = (char)(i * 7 + (i >> 8));
+	mem_window(c, 10);
+	mem_feed(c, data, total);
+	mem_half_close(c);
+	mem_output(c, &n);
+	assert_int_equal(n, 10);
+	assert_false(mem_closed(c));
+	for (size_t seen = n; seen < total;) {
+		mem_window(c, 4099);
+		mem_output(c, &n);
+		assert_true(n > seen);
+		seen = n;
+	}
+	assert_int_equal(n, total);
+	assert_memory_equal(mem_output(c, &n), data, total);
+	assert_true(mem_closed(c));
+	free(data);
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+any_split_gives_the_same_answers_in_one_write(void **state)
+{
+	static const char text[] = "one\nthree\n\nfour four\nquit\n";
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+
+	(void)state;
+	for (size_t step = 1; step <= sizeof(text); step++) {
+		struct mem_conn *c = mem_open(s);
+
+		mem_feed_split(c, text, sizeof(text) - 1, step);
+		if (step >= sizeof(text) - 1)
+			assert_int_equal(mem_writes(c), 1);
+		assert_output(c, "3\n5\n0\n9\n4\n");
+		assert_true(mem_closed(c));
+		mem_free(c);
+	}
+	mem_service_free(s);
+}
+
+static void
+unread_input_makes_it_linger(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_feed(c, "quit\nmore", 9);
+	assert_true(mem_finished(c));
+	assert_false(mem_closed(c));
+	assert_int_equal(n_closed, 1); /* for the protocol it is over */
+	mem_feed(c, "and more", 8);
+	assert_output(c, "4\n");
+	mem_half_close(c);
+	assert_true(mem_closed(c));
+	mem_free(c);
+
+	c = mem_open(s);
+	mem_feed(c, "quit\nmore", 9);
+	mem_advance(s, 3000);
+	assert_true(mem_closed(c)); /* not for ever */
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+wait_stops_input_until_the_deadline(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_feed(c, "wait\nabc\n", 9);
+	assert_output(c, "");
+	mem_advance(s, 400);
+	assert_output(c, "");
+	mem_advance(s, 200);
+	assert_int_equal(n_expired, 1);
+	assert_output(c, "late\n3\n"); /* what came meanwhile is offered again */
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+drained_follows_when_all_has_gone(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_feed(c, "flow\nab\n", 8);
+	assert_int_equal(n_drained, 1);
+	assert_output(c, "4\n2\n");
+	mem_window(c, 1);
+	mem_feed(c, "flow\nab\n", 8);
+	assert_int_equal(n_drained, 1);
+	assert_output(c, "4");
+	mem_window(c, 100);
+	assert_int_equal(n_drained, 2);
+	assert_output(c, "\n2\n");
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+end_is_told_once_and_after_all_input(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_window(c, 1);
+	mem_feed(c, "abc\nde\npart", 11);
+	mem_half_close(c);
+	assert_int_equal(n_ended, 0);
+	mem_window(c, 100);
+	assert_int_equal(n_ended, 1);
+	assert_output(c, "3\n2\nbye\n");
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+timeouts_strike(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_advance(s, 59000);
+	assert_int_equal(n_expired, 0);
+	mem_advance(s, 1100);
+	assert_int_equal(last_expiry, CAB_EXPIRED_FIRST_BYTE);
+	assert_output(c, "expired\n");
+	assert_true(mem_closed(c));
+	mem_free(c);
+
+	c = mem_open(s);
+	mem_feed(c, "ab\n", 3);
+	mem_clear_output(c);
+	mem_advance(s, 200000);
+	mem_feed(c, "ab\n", 3);
+	mem_clear_output(c);
+	mem_advance(s, 299000); /* activity pushed the idle deadline forward */
+	assert_false(mem_closed(c));
+	mem_advance(s, 1100);
+	assert_int_equal(last_expiry, CAB_EXPIRED_IDLE);
+	assert_true(mem_closed(c));
+	mem_free(c);
+
+	c = mem_open(s);
+	for (int i = 0; i < 37 && !mem_closed(c); i++) {
+		mem_feed(c, "ab\n", 3);
+		mem_advance(s, 100000);
+	}
+	assert_int_equal(last_expiry, CAB_EXPIRED_TOTAL);
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+expired_with_a_stuck_reader_is_dropped(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	mem_window(c, 0);
+	mem_feed(c, "abc\n", 4);
+	mem_advance(s, 310000);
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+shutdown_says_goodbye(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_service *e;
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	mem_shutdown(c);
+	assert_int_equal(last_expiry, CAB_EXPIRED_SHUTDOWN);
+	assert_output(c, "expired\n");
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+
+	e = mem_service_new(&echo_like, NULL, NULL, -1);
+	c = mem_open(e);
+	mem_window(c, 2);
+	mem_feed(c, "abcd", 4);
+	mem_shutdown(c);
+	assert_false(mem_closed(c)); /* what is owed goes out first */
+	mem_window(c, 10);
+	assert_output(c, "abcd");
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(e);
+}
+
+static void
+reset_and_drop_end_at_once(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	reset_counts();
+	mem_feed(c, "drop\n", 5);
+	assert_true(mem_closed(c));
+	assert_output(c, "");
+	mem_free(c);
+	c = mem_open(s);
+	mem_window(c, 0);
+	mem_feed(c, "abc\n", 4);
+	mem_reset(c);
+	assert_true(mem_closed(c));
+	assert_int_equal(n_closed, 2);
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static void
+too_much_output_is_a_fault_and_input_is_bounded(void **state)
+{
+	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+	char *data = calloc(1, 200000);
+
+	(void)state;
+	assert_non_null(data);
+	mem_window(c, 0);
+	mem_feed(c, "big 3000000\n", 12);
+	assert_true(mem_closed(c));
+	mem_free(c);
+	c = mem_open(s);
+	memset(data, 'a', 200000);
+	mem_feed(c, data, 200000);
+	assert_output(c, "too long\n");
+	assert_true(mem_finished(c));
+	mem_free(c);
+	free(data);
+	mem_service_free(s);
+}
+
+static enum cab_verdict
+hoard_input(struct cab_conn *conn)
+{
+	(void)conn;
+	return CAB_READ;
+}
+
+static void
+protocol_that_never_consumes_is_cut(void **state)
+{
+	static const struct cab_proto hoard = { .desc = { .name = "hoard" },
+		.input = hoard_input };
+	struct mem_service *s = mem_service_new(&hoard, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+	char data[1000] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 65; i++)
+		mem_feed(c, data, sizeof(data));
+	assert_int_equal(mem_stashed(c), 65000);
+	mem_feed(c, data, sizeof(data));
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static int file_fd, file_extra;
+
+static enum cab_verdict
+file_input(struct cab_conn *conn)
+{
+	const char *p;
+
+	cab_consume(conn, cab_peek(conn, &p));
+	cab_write_static(conn, "head:", 5);
+	cab_send_file(conn, dup(file_fd), 2, (size_t)(6 + file_extra));
+	cab_write(conn, ":tail", 5);
+	return CAB_READ;
+}
+
+static void
+files_go_out_in_order_and_a_short_one_drops(void **state)
+{
+	static const struct cab_proto files = { .desc = { .name = "files" },
+		.input = file_input };
+	struct mem_service *s = mem_service_new(&files, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	file_fd = fd_sealed_memfd("test", "01234567", 8);
+	assert_true(file_fd >= 0);
+	file_extra = 0;
+	mem_feed(c, "x", 1);
+	assert_output(c, "head:234567:tail");
+	mem_window(c, 3);
+	mem_feed(c, "x", 1);
+	for (int i = 0; i < 8; i++)
+		mem_window(c, 2);
+	assert_output(c, "head:234567:tail");
+	file_extra = 1;
+	mem_window(c, 100);
+	mem_feed(c, "x", 1);
+	assert_true(mem_closed(c));
+	mem_free(c);
+	file_fd = fd_close(file_fd);
+	mem_service_free(s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(echo_returns_everything_and_finishes_at_the_end),
+		cmocka_unit_test(slow_reader_loses_nothing_and_stops_input),
+		cmocka_unit_test(any_split_gives_the_same_answers_in_one_write),
+		cmocka_unit_test(unread_input_makes_it_linger),
+		cmocka_unit_test(wait_stops_input_until_the_deadline),
+		cmocka_unit_test(drained_follows_when_all_has_gone),
+		cmocka_unit_test(end_is_told_once_and_after_all_input),
+		cmocka_unit_test(timeouts_strike),
+		cmocka_unit_test(expired_with_a_stuck_reader_is_dropped),
+		cmocka_unit_test(shutdown_says_goodbye),
+		cmocka_unit_test(reset_and_drop_end_at_once),
+		cmocka_unit_test(too_much_output_is_a_fault_and_input_is_bounded),
+		cmocka_unit_test(protocol_that_never_consumes_is_cut),
+		cmocka_unit_test(files_go_out_in_order_and_a_short_one_drops),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
