@@ -17,10 +17,11 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+pytest.register_assert_rewrite("harness")
+
 import harness  # noqa: E402
 
 DEFAULT_BOUND = 60
-pytest.register_assert_rewrite("harness")
 
 
 class TestTookTooLong(Exception):

@@ -18,9 +18,10 @@ import time
 
 import pytest
 
-from harness import (PATIENCE, SANITIZED, Http, Smtp, echoes, free_port,
-                     in_parallel, is_refused, program, receive, receive_all,
-                     reset, silent, tcp, udp, unix_stream, wait_until)
+from harness import (PATIENCE, SANITIZED, Http, Process, Smtp, echoes,
+                     free_port, in_parallel, is_refused, program, receive,
+                     receive_all, reset, run_binary, silent, tcp, udp,
+                     unix_stream, wait_until)
 
 
 @pytest.fixture
@@ -588,7 +589,6 @@ def test_a_client_that_never_reads_is_cut(one):
 
 
 def test_default_timeouts_are_on(check, work):
-    from harness import run_binary
     path = work / "cabinetd.conf"
     path.write_text('services = ( { name = "a"; listen = 7;'
                     ' protocol = "echo"; } );\n')
@@ -608,15 +608,10 @@ def busy(daemon, seconds):
     """Clock ticks that all roles use in so many seconds."""
     def ticks():
         return sum(p.ticks for p in daemon.roles("worker|launcher")) \
-            + next(p.ticks for p in all_of(daemon))
+            + Process(daemon.pid).ticks
     before = ticks()
     time.sleep(seconds)
     return ticks() - before
-
-
-def all_of(daemon):
-    from harness import Process
-    return [Process(daemon.pid)]
 
 
 @pytest.mark.bound(90)

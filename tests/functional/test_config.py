@@ -176,6 +176,13 @@ BAD = [
     ("options-without-the-protocol",
      service('http = { };\n' + EXEC, what=""), 2, ["http"]),
     ("exec-not-a-group", service("exec = true;", what=""), 2, ["exec"]),
+    ("program-for-datagrams-that-does-not-wait", service(
+        'exec = { program = "/bin/cat"; ' + USER + ' };', what="",
+        listen='"udp://127.0.0.1:0"'), None, ["wait"]),
+    # Defect 2 of xinetd: two addresses where one belongs only warned, and the
+    # service listened everywhere.
+    ("two-addresses-in-one-string", service(
+        listen='"tcp://127.0.0.1:7 tcp://127.0.0.2:7"'), 1, ["listen"]),
     ("protocol-without-datagrams",
      service(listen='"udp://127.0.0.1:0"', what=HTTP), 1, ["udp"]),
 

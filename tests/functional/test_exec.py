@@ -414,6 +414,7 @@ def records(daemon, name, mark):
 def test_one_record_tells_how_a_program_ended(tools, name, words):
     mark = tools.daemon.mark()
     with tcp(getattr(tools, name), source="127.0.0.31") as sock:
+        peer = sock.getsockname()[1]
         receive_all(sock, reset_ok=True)
     line = wait_until(lambda: records(tools.daemon, name, mark),
                       f"a record of {name}")[0]
@@ -421,6 +422,8 @@ def test_one_record_tells_how_a_program_ended(tools, name, words):
     assert len(records(tools.daemon, name, mark)) == 1
     assert re.search(words, line), line
     assert "127.0.0.31" in line, f"no peer: {line}"
+    assert re.search(rf"\b{peer}\b", line), f"no port of the peer: {line}"
+    assert "::ffff:" not in line
     assert re.search(r"\d ?(ms|us|s)\b|duration|cpu", line, re.I), \
         f"no duration: {line}"
 

@@ -317,6 +317,25 @@ def test_big_file_to_a_slow_reader(web):
     assert hashlib.sha256(body).hexdigest() == web.digest
 
 
+def test_client_resets_at_every_byte_of_a_reply(web):
+    ask = b"GET /absent HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(web.port) as link:
+        link.send(ask)
+        reply = link.reply()
+    size = len(reply.body) + 250
+    for count in range(0, size, 3):
+        sock = tcp(web.port)
+        sock.sendall(ask * 2)
+        left = count
+        while left > 0:
+            part = sock.recv(left)
+            assert part
+            left -= len(part)
+        reset(sock)
+    with connect(web.port) as link:
+        assert link.open()
+
+
 def test_big_file_reader_vanishes(web):
     for _ in range(20):
         sock = tcp(web.port)
@@ -1277,7 +1296,10 @@ def test_a_log_record_for_each_connection_where_asked(daemon):
     for port in (quiet, loud):
         with connect(port, source="127.0.0.8") as link:
             assert link.ask("/healthz").status == 200
-    running.wait_log(r"^.*loud.*127\.0\.0\.8|^.*127\.0\.0\.8.*loud", mark)
+            peer = link.sock.getsockname()[1]
+    # Defect 15 of xinetd: the log had no port of the peer.
+    running.wait_log(rf"^.*loud.*127\.0\.0\.8.*\b{peer}\b"
+                     rf"|^.*127\.0\.0\.8.*\b{peer}\b.*loud", mark)
     assert not re.search(r"quiet", running.log()[mark:])
 
 

@@ -333,6 +333,24 @@ def test_resets_do_no_harm(mail):
             assert client.code("NOOP") == 250
 
 
+def test_client_resets_at_every_byte_of_a_reply(mail):
+    text = b"EHLO client.example\r\nHELP\r\nQUIT\r\n"
+    with tcp(mail.sink) as sock:
+        sock.sendall(text)
+        size = len(receive_all(sock))
+    for count in range(0, size, 2):
+        sock = tcp(mail.sink)
+        sock.sendall(text)
+        left = count
+        while left > 0:
+            part = sock.recv(left)
+            assert part
+            left -= len(part)
+        reset(sock)
+    with smtp(mail.sink) as client:
+        assert client.code("NOOP") == 250
+
+
 # ---------------------------------------------------------------- banner mode
 
 @pytest.mark.parametrize("first", ["MAIL FROM:<a@example.org>", "MAIL FROM:<>",
