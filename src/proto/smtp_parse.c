@@ -99,33 +99,21 @@ smtp_scan_message(
 
 /* ---- command lines ---------------------------------------------------- */
 
-int
-smtp_check_line(
-    struct cab_slice line, struct cab_slice *ret, enum smtp_text *ret_text)
+enum smtp_text
+smtp_check_line(struct cab_slice *line)
 {
-	size_t i;
+	size_t n = line->n;
 
-	if (line.n == 0 || line.p[line.n - 1] != '\r') {
-		*ret_text = SMTP_TEXT_BARE_LF;
-		return -EPROTO;
-	}
-	line.n--;
-	if (memchr(line.p, '\r', line.n) != NULL) {
-		*ret_text = SMTP_TEXT_BARE_CR;
-		return -EPROTO;
-	}
+	if (n == 0 || line->p[n - 1] != '\r')
+		return SMTP_TEXT_BARE_LF;
+	n--;
+	if (memchr(line->p, '\r', n) != NULL)
+		return SMTP_TEXT_BARE_CR;
 	/* RFC 5321 section 4.1.1: trailing white space is to be tolerated. */
-	while (line.n > 0 &&
-	    (line.p[line.n - 1] == ' ' || line.p[line.n - 1] == '\t'))
-		line.n--;
-	for (i = 0; i < line.n; i++) {
-		unsigned char c = (unsigned char)line.p[i];
-
-		if (c < ' ' || c == 0x7f)
-			return -EILSEQ;
-	}
-	*ret = line;
-	return 0;
+	while (n > 0 && (line->p[n - 1] == ' ' || line->p[n - 1] == '\t'))
+		n--;
+	line->n = n;
+	return SMTP_TEXT_END;
 }
 
 static void
@@ -526,36 +514,60 @@ smtp_parse_path(struct cab_slice *rest, enum smtp_direction direction,
 
 /* ---- parameters ------------------------------------------------------- */
 
+static bool
+is_keyword(struct cab_slice s)
+{
+	size_t i;
+
+	if (s.n == 0 || !is_let_dig(s.p[0]))
+		return false;
+	for (i = 0; i < s.n; i++) {
+		if (!is_let_dig(s.p[i]) && s.p[i] != '-')
+			return false;
+	}
+	return true;
+}
+
+/* esmtp-value, which has no blank since it was cut at one; beyond ASCII by RFC 6531. */
+static bool
+is_value(struct cab_slice s)
+{
+	size_t i;
+
+	for (i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < ' ' || c == '=' || c == 0x7f)
+			return false;
+	}
+	return s.n > 0;
+}
+
 int
 smtp_next_param(struct cab_slice *rest, struct smtp_param *ret)
 {
-	struct cab_slice s = *rest, word;
+	struct smtp_param param = { .has_value = false };
 	const char *equals, *end;
-	size_t i;
+	struct cab_slice word;
 
-	skip_blanks(&s);
-	if (s.n == 0)
+	skip_blanks(rest);
+	if (rest->n == 0)
 		return 0;
-	end = memchr(s.p, ' ', s.n);
-	word = cut(&s, end != NULL ? (size_t)(end - s.p) : s.n);
+	end = memchr(rest->p, ' ', rest->n);
+	word = cut(rest, end != NULL ? (size_t)(end - rest->p) : rest->n);
 	equals = memchr(word.p, '=', word.n);
-	*rest = s;
-	*ret = (struct smtp_param){ .has_value = equals != NULL };
-	ret->keyword = cut(
-	    &word, equals != NULL ? (size_t)(equals - word.p) : word.n);
-	if (equals != NULL)
+	if (equals == NULL)
+		param.keyword = word;
+	else {
+		param.keyword = cut(&word, (size_t)(equals - word.p));
 		cut(&word, 1);
-	ret->value = word;
-
-	if (ret->keyword.n == 0 || !is_let_dig(ret->keyword.p[0]))
-		return -EINVAL;
-	for (i = 0; i < ret->keyword.n; i++) {
-		if (!is_let_dig(ret->keyword.p[i]) && ret->keyword.p[i] != '-')
-			return -EINVAL;
+		param.value = word;
+		param.has_value = true;
 	}
-	/* esmtp-value is at least one character, printable, and has no second "=". */
-	if (ret->has_value && (word.n == 0 || memchr(word.p, '=', word.n) != NULL))
+	if (!is_keyword(param.keyword) ||
+	    (param.has_value && !is_value(param.value)))
 		return -EINVAL;
+	*ret = param;
 	return 1;
 }
 

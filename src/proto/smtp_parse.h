@@ -56,12 +56,10 @@ smtp_scan_line(enum smtp_at *at, const char *p, size_t n, size_t *ret_used);
 /* ---- command lines ---------------------------------------------------- */
 
 /*
- * Checks a line that a LF ended (not part of it) and cuts its CR off: 0,
- * -EPROTO for a bare LF or CR (*ret_text tells which), -EILSEQ for other
- * control characters.  Blanks and tabs before the CR are cut off as well.
+ * Checks a line that a LF ended (not part of it): SMTP_TEXT_END and *line
+ * without its CR and without blanks and tabs before that, or what is bare.
  */
-int smtp_check_line(
-    struct cab_slice line, struct cab_slice *ret, enum smtp_text *ret_text);
+enum smtp_text smtp_check_line(struct cab_slice *line);
 
 /* Splits at the first blank; neither part starts or ends with one. */
 void smtp_split(
