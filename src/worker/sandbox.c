@@ -130,6 +130,7 @@ static const int allowed[] = {
 	SCMP_SYS(setsockopt),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(statx),
+	SCMP_SYS(uname),
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
 };
