@@ -135,10 +135,11 @@ loop_run(struct cab_worker *worker)
 			worker->woken = true;
 		if (turn.link)
 			handoff_ready(worker, turn.link);
-		accept_turn(worker);
 		if (turn.channel)
 			worker_messages(worker);
 		worker_turn(worker);
+		/* Last, because all of the above may free a place. */
+		accept_turn(worker);
 		atomic_store_explicit(
 		    &worker->board->roles[worker->slot].connections,
 		    worker->engine.n_open, memory_order_relaxed);
