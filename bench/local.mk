@@ -16,7 +16,11 @@ CLEANFILES += $(bench_list)
 %canon_reldir%_load_SOURCES = \
 	%reldir%/common.c \
 	%reldir%/common.h \
-	%reldir%/load.c
+	%reldir%/load.c \
+	%reldir%/load.h \
+	%reldir%/load_conn.c \
+	%reldir%/load_modes.c \
+	%reldir%/load_tally.c
 %canon_reldir%_load_LDADD =
 
 .PHONY: bench-programs

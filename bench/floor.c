@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The floors: for each kind of service the shortest loop that serves the load
+ * client, one process, one thread, no more than the system calls.  They have no
+ * limits, no timeouts, no checks of what a peer sends and no log: what a real
+ * server spends above them is the price of those things.  Loopback only.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EVENTS    256
+#define BULK      65536
+#define BATCH     64
+#define DATAGRAM  2048
+#define MAX_FILES 65536
+
+struct mode {
+	const char *name;
+	int type;
+	bool nonblock; /* of the listener */
+	void (*run)(int fd);
+	const char *summary;
+};
+
+static const char *option_file;
+static const char *option_program = "/bin/cat";
+
+static const char reply_daytime[] = "Thu, 01 Jan 2026 00:00:00 +0000\r\n";
+
+#define REPLY_HEAD                                \
+	"HTTP/1.1 200 OK\r\n"                     \
+	"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n" \
+	"Content-Type: text/plain\r\n"
+
+static const char reply_keep[] = REPLY_HEAD "Content-Length: 3\r\n\r\nok\n";
+static const char reply_close[] = REPLY_HEAD
+    "Content-Length: 3\r\nConnection: close\r\n\r\nok\n";
+
+/* ---- event loops ----------------------------------------------------- */
+
+static void
+watch(int ep, int fd, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.fd = fd };
+
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
+		bench_die(errno, "epoll_ctl");
+}
+
+/* Level triggered; serve returns false when the connection is to be closed. */
+static void
+event_loop(int listener, bool (*serve)(int fd))
+{
+	struct epoll_event ev[EVENTS];
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	if (ep < 0)
+		bench_die(errno, "epoll_create1");
+	watch(ep, listener, EPOLLIN);
+	for (;;) {
+		int n = epoll_wait(ep, ev, EVENTS, -1);
+
+		for (int i = 0; i < n; i++) {
+			int fd = ev[i].data.fd;
+
+			if (fd != listener) {
+				if (!serve(fd))
+					close(fd);
+				continue;
+			}
+			fd = accept4(
+			    listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+			if (fd >= 0)
+				watch(ep, fd, EPOLLIN);
+		}
+	}
+}
+
+static bool
+serve_echo(int fd)
+{
+	char buf[BULK];
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+	return n > 0 && send(fd, buf, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+static bool
+serve_http_keepalive(int fd)
+{
+	char buf[4096];
+
+	return recv(fd, buf, sizeof(buf), 0) > 0 &&
+	    send(fd, reply_keep, sizeof(reply_keep) - 1, MSG_NOSIGNAL) > 0;
+}
+
+static bool
+serve_http_close(int fd)
+{
+	char buf[4096];
+
+	if (recv(fd, buf, sizeof(buf), 0) > 0)
+		send(fd, reply_close, sizeof(reply_close) - 1, MSG_NOSIGNAL);
+	return false;
+}
+
+static void
+run_echo(int listener)
+{
+	event_loop(listener, serve_echo);
+}
+
+static void
+run_http_keepalive(int listener)
+{
+	event_loop(listener, serve_http_keepalive);
+}
+
+static void
+run_http_close(int listener)
+{
+	event_loop(listener, serve_http_close);
+}
+
+/* ---- a file over HTTP ------------------------------------------------- */
+
+static off_t unsent[MAX_FILES]; /* bytes of the file, by descriptor */
+
+/* Sends what the socket takes; false when the connection failed. */
+static bool
+file_push(int fd, int file, off_t size)
+{
+	while (unsent[fd] > 0) {
+		off_t at = size - unsent[fd];
+		ssize_t n = sendfile(fd, file, &at, (size_t)unsent[fd]);
+
+		if (n <= 0)
+			return n < 0 && errno == EAGAIN;
+		unsent[fd] -= n;
+	}
+	return true;
+}
+
+static bool
+file_start(int fd, off_t size)
+{
+	char buf[4096], head[256];
+	int n;
+
+	if (recv(fd, buf, sizeof(buf), 0) <= 0)
+		return false;
+	n = snprintf(head, sizeof(head),
+	    REPLY_HEAD "Content-Length: %lld\r\n\r\n", (long long)size);
+	if (send(fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) != n)
+		return false;
+	unsent[fd] = size;
+	return true;
+}
+
+/* Edge triggered on both sides, so that a full socket costs no epoll_ctl. */
+static void
+run_http_file(int listener)
+{
+	struct epoll_event ev[EVENTS];
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	int file = open(option_file ? option_file : "", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (ep < 0 || file < 0 || fstat(file, &st) < 0)
+		bench_die(errno, "http-file needs --file FILE");
+	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
+	watch(ep, listener, EPOLLIN);
+	for (;;) {
+		int n = epoll_wait(ep, ev, EVENTS, -1);
+
+		for (int i = 0; i < n; i++) {
+			int fd = ev[i].data.fd;
+			bool ok = true;
+
+			if (fd == listener) {
+				fd = accept4(listener, NULL, NULL,
+				    SOCK_NONBLOCK | SOCK_CLOEXEC);
+				if (fd >= MAX_FILES)
+					close(fd);
+				else if (fd >= 0)
+					watch(ep, fd,
+					    EPOLLIN | EPOLLOUT | EPOLLET);
+				continue;
+			}
+			if (ev[i].events & EPOLLIN && !unsent[fd])
+				ok = file_start(fd, st.st_size);
+			if (!ok || !file_push(fd, file, st.st_size)) {
+				unsent[fd] = 0;
+				close(fd);
+			}
+		}
+	}
+}
+
+/* ---- loops that block -------------------------------------------------- */
+
+static void
+run_daytime(int listener)
+{
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		send(fd, reply_daytime, sizeof(reply_daytime) - 1, MSG_NOSIGNAL);
+		close(fd);
+	}
+}
+
+static void
+run_bulk(int listener)
+{
+	static char buf[BULK];
+
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		ssize_t n;
+
+		if (fd < 0)
+			continue;
+		while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+			if (send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
+				break;
+		close(fd);
+	}
+}
+
+static void
+run_udp_echo(int fd)
+{
+	static char buf[BATCH][DATAGRAM];
+	static struct sockaddr_storage peer[BATCH];
+	struct mmsghdr msg[BATCH];
+	struct iovec iov[BATCH];
+
+	for (;;) {
+		int n;
+
+		for (int i = 0; i < BATCH; i++) {
+			iov[i] = (struct iovec){ buf[i], DATAGRAM };
+			msg[i].msg_hdr = (struct msghdr){
+				.msg_name = &peer[i],
+				.msg_namelen = sizeof(peer[i]),
+				.msg_iov = &iov[i],
+				.msg_iovlen = 1,
+			};
+		}
+		n = recvmmsg(fd, msg, BATCH, MSG_WAITFORONE, NULL);
+		for (int i = 0; i < n; i++)
+			iov[i].iov_len = msg[i].msg_len;
+		if (n > 0)
+			sendmmsg(fd, msg, (unsigned)n, MSG_NOSIGNAL);
+	}
+}
+
+static void
+run_program(int listener)
+{
+	char *const argv[] = { (char *)option_program, NULL };
+	char *const envp[] = { NULL };
+
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (vfork() == 0) {
+			dup2(fd, 0);
+			dup2(fd, 1);
+			execve(option_program, argv, envp);
+			_exit(127);
+		}
+		close(fd);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
+}
+
+/* ---- start -------------------------------------------------------------- */
+
+static const struct mode modes[] = {
+	{ "echo", SOCK_STREAM, true, run_echo,
+	    "epoll, recv and send on each ready descriptor" },
+	{ "daytime", SOCK_STREAM, false, run_daytime, "accept, send, close" },
+	{ "http-keepalive", SOCK_STREAM, true, run_http_keepalive,
+	    "epoll, a canned reply to whatever is received" },
+	{ "http-close", SOCK_STREAM, true, run_http_close,
+	    "the same, then close" },
+	{ "http-file", SOCK_STREAM, true, run_http_file,
+	    "epoll, a header and sendfile" },
+	{ "udp-echo", SOCK_DGRAM, false, run_udp_echo, "recvmmsg, sendmmsg" },
+	{ "program", SOCK_STREAM, false, run_program,
+	    "accept, vfork, exec of /bin/cat" },
+	{ "bulk", SOCK_STREAM, false, run_bulk,
+	    "one connection at a time, 64 KiB recv and send" },
+};
+
+#define N_MODES (sizeof(modes) / sizeof(modes[0]))
+
+static int
+open_socket(const struct mode *mode, const char *text)
+{
+	struct bench_addr addr;
+	int fd, one = 1;
+
+	bench_parse_addr(text, &addr);
+	fd = socket(addr.ss.ss_family,
+	    mode->type | SOCK_CLOEXEC | (mode->nonblock ? SOCK_NONBLOCK : 0), 0);
+	if (fd < 0)
+		bench_die(errno, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (addr.ss.ss_family != AF_UNIX && mode->type == SOCK_STREAM)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&addr.ss, addr.len) < 0)
+		bench_die(errno, "bind %s", text);
+	if (mode->type == SOCK_STREAM && listen(fd, 4096) < 0)
+		bench_die(errno, "listen %s", text);
+	return fd;
+}
+
+static void
+usage(FILE *to)
+{
+	fputs("usage: floor [--cpu N] [--file FILE] [--program FILE] "
+	      "MODE ADDRESS\n",
+	    to);
+	for (size_t i = 0; i < N_MODES; i++)
+		fprintf(to, "  %-15s %s\n", modes[i].name, modes[i].summary);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "cpu", required_argument, NULL, 'c' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "program", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "c:f:p:h", options, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			bench_pin((int)bench_number("--cpu", optarg, 0, 1023));
+			break;
+		case 'f':
+			option_file = optarg;
+			break;
+		case 'p':
+			option_program = optarg;
+			break;
+		default:
+			usage(opt == 'h' ? stdout : stderr);
+			return opt == 'h' ? 0 : 2;
+		}
+	}
+	if (argc - optind != 2) {
+		usage(stderr);
+		return 2;
+	}
+	bench_raise_files();
+	for (size_t i = 0; i < N_MODES; i++)
+		if (!strcmp(modes[i].name, argv[optind]))
+			modes[i].run(open_socket(&modes[i], argv[optind + 1]));
+	usage(stderr);
+	return 2;
+}
