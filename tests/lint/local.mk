@@ -8,6 +8,7 @@ dist_check_SCRIPTS += \
 	%reldir%/layers \
 	%reldir%/listed \
 	%reldir%/manpages \
+	%reldir%/options \
 	%reldir%/shell \
 	%reldir%/spdx \
 	%reldir%/unit
@@ -17,6 +18,7 @@ TESTS += \
 	%reldir%/layers \
 	%reldir%/listed \
 	%reldir%/manpages \
+	%reldir%/options \
 	%reldir%/shell \
 	%reldir%/spdx \
 	%reldir%/unit
