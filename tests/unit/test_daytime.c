@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "proto/builtin.h"
-#include "support/mem.h"
+#include "tests/support/mem.h"
 
 #define LINE_LENGTH 26
 
@@ -108,27 +108,6 @@ test_input_changes_nothing(void **state)
 }
 
 static void
-test_slow_reader(void **state)
-{
-	struct mem_conn *conn;
-	size_t n, i;
-
-	(void)state;
-	/* Held up after each byte. */
-	conn = mem_open(service);
-	mem_free(conn);
-	conn = mem_open(service);
-	mem_window(conn, 0);
-	for (i = 0; i < LINE_LENGTH; i++)
-		mem_window(conn, 1);
-	mem_window(conn, SIZE_MAX);
-	mem_output(conn, &n);
-	assert_int_equal(n, LINE_LENGTH);
-	assert_true(mem_finished(conn));
-	mem_free(conn);
-}
-
-static void
 test_datagram(void **state)
 {
 	char reply[64], want[LINE_LENGTH + 1];
@@ -157,7 +136,6 @@ main(void)
 		cmocka_unit_test(test_line_then_end),
 		cmocka_unit_test(test_follows_the_clock),
 		cmocka_unit_test(test_input_changes_nothing),
-		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_datagram),
 	};
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "proto/builtin.h"
-#include "support/mem.h"
+#include "tests/support/mem.h"
 
 static struct mem_service *service;
 

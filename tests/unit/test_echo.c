@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "proto/builtin.h"
-#include "support/mem.h"
+#include "tests/support/mem.h"
 
 #define BIG (300 * 1000)
 
