@@ -103,12 +103,13 @@ enum smtp_text
 smtp_check_line(struct cab_slice *line)
 {
 	size_t n = line->n;
+	const char *cr = n > 0 ? memchr(line->p, '\r', n) : NULL;
 
-	if (n == 0 || line->p[n - 1] != '\r')
+	if (cr == NULL)
 		return SMTP_TEXT_BARE_LF;
-	n--;
-	if (memchr(line->p, '\r', n) != NULL)
+	if (cr != line->p + n - 1)
 		return SMTP_TEXT_BARE_CR;
+	n--;
 	/* RFC 5321 section 4.1.1: trailing white space is to be tolerated. */
 	while (n > 0 && (line->p[n - 1] == ' ' || line->p[n - 1] == '\t'))
 		n--;

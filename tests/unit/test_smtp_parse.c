@@ -506,7 +506,7 @@ test_lines(void **state)
 		{ "NOOP \303\274\r", SMTP_TEXT_END, "NOOP \303\274" },
 		{ "", SMTP_TEXT_BARE_LF, "" },
 		{ "QUIT", SMTP_TEXT_BARE_LF, "QUIT" },
-		{ "QUIT\r ", SMTP_TEXT_BARE_LF, "QUIT\r " },
+		{ "QUIT\r ", SMTP_TEXT_BARE_CR, "QUIT\r " },
 		{ "QU\rIT\r", SMTP_TEXT_BARE_CR, "QU\rIT\r" },
 		{ "\rQUIT\r", SMTP_TEXT_BARE_CR, "\rQUIT\r" },
 		{ "QUIT\r\r", SMTP_TEXT_BARE_CR, "QUIT\r\r" },
