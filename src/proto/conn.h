@@ -74,6 +74,9 @@ uint64_t cab_now_ms(void);                               /* monotonic, cached */
 /* Calls expired(conn, CAB_EXPIRED_DEADLINE) once after ms milliseconds unless changed; 0 clears. */
 void cab_deadline(struct cab_conn *conn, uint64_t ms);
 
+/* More input than was read may be on its way (a refused body): after FINISH drain it briefly, so that closing does not reset the reply. */
+void cab_linger(struct cab_conn *conn);
+
 /* One log record with the connection's fields, gated per service. Peer bytes must come through str_escape. */
 void cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
