@@ -30,6 +30,7 @@
 #define EVENTS    256
 #define BULK      65536
 #define BATCH     64
+#define MAX_BODY  65536
 #define DATAGRAM  2048
 #define MAX_FILES 65536
 
@@ -41,6 +42,7 @@ struct mode {
 	const char *summary;
 };
 
+static size_t option_body = 3;
 static const char *option_file;
 static const char *option_program = "/bin/cat";
 
@@ -51,9 +53,19 @@ static const char reply_daytime[] = "Thu, 01 Jan 2026 00:00:00 +0000\r\n";
 	"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n" \
 	"Content-Type: text/plain\r\n"
 
-static const char reply_keep[] = REPLY_HEAD "Content-Length: 3\r\n\r\nok\n";
-static const char reply_close[] = REPLY_HEAD
-    "Content-Length: 3\r\nConnection: close\r\n\r\nok\n";
+static char reply[MAX_BODY + 256]; /* the canned reply */
+static size_t n_reply;
+
+static void
+make_reply(size_t body, bool close)
+{
+	int head = snprintf(reply, sizeof(reply),
+	    REPLY_HEAD "Content-Length: %zu\r\n%s\r\n", body,
+	    close ? "Connection: close\r\n" : "");
+
+	memset(reply + head, 'x', body);
+	n_reply = (size_t)head + body;
+}
 
 /* ---- event loops ----------------------------------------------------- */
 
@@ -98,7 +110,7 @@ event_loop(int listener, bool (*serve)(int fd))
 static bool
 serve_echo(int fd)
 {
-	char buf[BULK];
+	static char buf[BULK];
 	ssize_t n = recv(fd, buf, sizeof(buf), 0);
 
 	return n > 0 && send(fd, buf, (size_t)n, MSG_NOSIGNAL) == n;
@@ -107,19 +119,19 @@ serve_echo(int fd)
 static bool
 serve_http_keepalive(int fd)
 {
-	char buf[4096];
+	static char buf[4096];
 
 	return recv(fd, buf, sizeof(buf), 0) > 0 &&
-	    send(fd, reply_keep, sizeof(reply_keep) - 1, MSG_NOSIGNAL) > 0;
+	    send(fd, reply, n_reply, MSG_NOSIGNAL) > 0;
 }
 
 static bool
 serve_http_close(int fd)
 {
-	char buf[4096];
+	static char buf[4096];
 
 	if (recv(fd, buf, sizeof(buf), 0) > 0)
-		send(fd, reply_close, sizeof(reply_close) - 1, MSG_NOSIGNAL);
+		send(fd, reply, n_reply, MSG_NOSIGNAL);
 	return false;
 }
 
@@ -132,12 +144,14 @@ run_echo(int listener)
 static void
 run_http_keepalive(int listener)
 {
+	make_reply(option_body, false);
 	event_loop(listener, serve_http_keepalive);
 }
 
 static void
 run_http_close(int listener)
 {
+	make_reply(option_body, true);
 	event_loop(listener, serve_http_close);
 }
 
@@ -163,7 +177,8 @@ file_push(int fd, int file, off_t size)
 static bool
 file_start(int fd, off_t size)
 {
-	char buf[4096], head[256];
+	static char buf[4096];
+	char head[256];
 	int n;
 
 	if (recv(fd, buf, sizeof(buf), 0) <= 0)
@@ -345,7 +360,7 @@ open_socket(const struct mode *mode, const char *text)
 static void
 usage(FILE *to)
 {
-	fputs("usage: floor [--cpu N] [--file FILE] [--program FILE] "
+	fputs("usage: floor [--cpu N] [--body BYTES] [--file FILE] [--program FILE] "
 	      "MODE ADDRESS\n",
 	    to);
 	for (size_t i = 0; i < N_MODES; i++)
@@ -356,6 +371,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "body", required_argument, NULL, 'b' },
 		{ "cpu", required_argument, NULL, 'c' },
 		{ "file", required_argument, NULL, 'f' },
 		{ "program", required_argument, NULL, 'p' },
@@ -364,10 +380,14 @@ main(int argc, char **argv)
 	};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "c:f:p:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
 			bench_pin((int)bench_number("--cpu", optarg, 0, 1023));
+			break;
+		case 'b':
+			option_body = (size_t)bench_number(
+			    "--body", optarg, 0, MAX_BODY);
 			break;
 		case 'f':
 			option_file = optarg;
