@@ -23,5 +23,7 @@ CLEANFILES += $(bench_list)
 	%reldir%/load_tally.c
 %canon_reldir%_load_LDADD =
 
+EXTRA_DIST += %reldir%/README
+
 .PHONY: bench-programs
 bench-programs: $(bench_list)
