@@ -23,7 +23,7 @@ CLEANFILES += $(bench_list)
 	%reldir%/load_tally.c
 %canon_reldir%_load_LDADD =
 
-EXTRA_DIST += %reldir%/README
+EXTRA_DIST += %reldir%/README tools/bench
 
 .PHONY: bench-programs
 bench-programs: $(bench_list)
