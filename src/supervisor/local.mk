@@ -28,4 +28,6 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/batch.c \
 	%reldir%/batch.h \
 	%reldir%/spawn.c \
-	%reldir%/spawn.h
+	%reldir%/spawn.h \
+	%reldir%/unixfile.c \
+	%reldir%/unixfile.h

@@ -17,7 +17,7 @@
 
 /* What the owner of the roles wants to know; called from the event loop. */
 struct roles_watch {
-	/* A role uses the newest generation, or nothing is waited for any more. */
+	/* One more role uses the newest generation. */
 	void (*ready)(void *arg);
 	/* A role cannot use it; text is escaped. */
 	void (*failed)(
@@ -36,6 +36,8 @@ struct roles_setup {
 	unsigned workers;               /* 1..BOARD_WORKERS */
 	uint32_t log_target, log_level; /* for MSG_HELLO, as are these */
 	uint32_t uid, gid, max_fds;
+	pid_t (*spawn)(
+	    const char *title, int channel); /* roles_spawn but in tests */
 	struct roles_watch watch;
 };
 
@@ -49,9 +51,9 @@ void roles_free(struct roles *roles);
 
 /*
  * From now on this generation is the newest: these batches go to everyone who
- * runs and to everyone who starts (a reference more each).  0 or -ENOMEM.
+ * runs and to everyone who starts (a reference more each).
  */
-int roles_announce(struct roles *roles, uint64_t generation,
+void roles_announce(struct roles *roles, uint64_t generation,
     struct batch *for_workers, struct batch *for_launcher);
 
 /* Starts whatever does not run yet. */
@@ -59,9 +61,6 @@ void roles_start(struct roles *roles);
 
 /* Another number of workers: starts more, or stops those of the highest slots within drain_ms. */
 void roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms);
-
-/* True when every role uses the newest generation. */
-bool roles_ready(const struct roles *roles);
 
 /* The name of a role that does not use the newest generation yet; NULL if all do. */
 const char *roles_missing(const struct roles *roles);
@@ -78,7 +77,10 @@ unsigned roles_running(const struct roles *roles);
 
 void roles_set_log_level(struct roles *roles, uint32_t level);
 
-/* Asks everyone to finish within drain_ms; nobody is started again; watch.empty follows. */
+/*
+ * Asks everyone to finish within drain_ms, and ends who does not.  Nobody is
+ * started again.  watch.empty follows, at once if nobody runs.
+ */
 void roles_stop(struct roles *roles, uint64_t drain_ms);
 
 /* Ends everyone by SIGKILL. */

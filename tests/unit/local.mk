@@ -63,6 +63,11 @@ UNIT_TESTS = \
 	%reldir%/test_env \
 	%reldir%/test_reap \
 	%reldir%/test_output \
+	%reldir%/test_batch \
+	%reldir%/test_role_spawn \
+	%reldir%/test_passed \
+	%reldir%/test_unixfile \
+	%reldir%/test_options \
 	%reldir%/test_supervisor \
 	%reldir%/test_listen \
 	%reldir%/test_plan \

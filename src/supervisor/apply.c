@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The transaction from one configuration to the next.  Supervisor only.  What a
+ * configuration needs is counted, so that old and new hold what they share for
+ * as long as both are around: dropping either side is commit or roll-back.
+ * Never leaves a mixture behind, whatever fails and whenever.
+ */
+#include "supervisor/apply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/msg.h"
+#include "supervisor/listen.h"
+#include "supervisor/plan.h"
+
+#define ANSWER_WITHIN UINT64_C(10000000) /* us that the roles have */
+#define DEATHS_MOST   3 /* of one role, before the configuration is to blame */
+
+/* The sockets of one entry of the plan: one, none if it was skipped, several for systemd://. */
+struct place {
+	struct listener **v;
+	size_t n;
+};
+
+struct resource {
+	uint32_t service;
+	const char *option;
+	struct shared_fd *fd;
+};
+
+/* A configuration with all that is open for it. */
+struct state {
+	uint64_t generation;
+	struct cab_conf *conf;
+	struct plan plan;
+	struct place *places; /* one per listener of the plan */
+	struct resource *resources;
+	size_t n_resources;
+	struct shared_fd *snapshot;
+	size_t snapshot_n;
+	size_t n_sockets;
+};
+
+struct apply {
+	struct apply_setup setup;
+	struct state *current, *next;
+	struct cab_diag findings;
+	sd_event_source *timer;
+	uint64_t generation; /* the last one that was used */
+};
+
+/* ---- states ----------------------------------------------------------------------- */
+
+static void
+state_free(struct state *state)
+{
+	if (state == NULL)
+		return;
+	for (size_t i = 0; state->places != NULL && i < state->plan.n_listens;
+	     i++) {
+		for (size_t k = 0; k < state->places[i].n; k++)
+			listener_unref(state->places[i].v[k]);
+		free(state->places[i].v);
+	}
+	free(state->places);
+	for (size_t i = 0; i < state->n_resources; i++)
+		shared_fd_unref(state->resources[i].fd);
+	free(state->resources);
+	shared_fd_unref(state->snapshot);
+	plan_release(&state->plan);
+	conf_free(state->conf);
+	free(state);
+}
+
+static int
+place_add(struct state *state, size_t index, struct listener *listener)
+{
+	struct place *place = &state->places[index];
+	struct listener **more = realloc(
+	    place->v, (place->n + 1) * sizeof(struct listener *));
+
+	if (more == NULL)
+		return -ENOMEM;
+	place->v = more;
+	place->v[place->n++] = listener;
+	state->n_sockets++;
+	return 0;
+}
+
+static const struct cab_service *
+service_of(const struct state *state, size_t index)
+{
+	return &state->conf->services[state->plan.listens[index].service];
+}
+
+static const struct cab_listen *
+listen_of(const struct state *state, size_t index)
+{
+	return &service_of(state, index)->listens.v[state->plan.listens[index].listen];
+}
+
+/* ---- findings --------------------------------------------------------------------- */
+
+static void
+no_listener(struct apply *apply, const struct state *state, size_t index,
+    const char *why)
+{
+	const struct cab_service *service = service_of(state, index);
+	const struct cab_listen *listen = listen_of(state, index);
+
+	diag_add(&apply->findings, CAB_ERROR, listen->file, listen->line,
+	    "service \"%s\" cannot listen on %s: %s", service->name,
+	    listen->text, why);
+}
+
+static void
+out_of_memory(struct apply *apply)
+{
+	diag_add(&apply->findings, CAB_ERROR, NULL, 0, "%s", strerror(ENOMEM));
+}
+
+/* ---- listeners -------------------------------------------------------------------- */
+
+/* Takes over what ran before under the same address. */
+static int
+keep_listener(struct apply *apply, struct state *state, size_t index)
+{
+	size_t from = state->plan.listens[index].from;
+	const struct place *old;
+	char why[LISTEN_WHY];
+	int r;
+
+	if (from == PLAN_OPEN)
+		return 0;
+	old = &apply->current->places[from];
+	for (size_t i = 0; i < old->n; i++) {
+		r = place_add(state, index, old->v[i]);
+		if (r < 0) {
+			out_of_memory(apply);
+			return r;
+		}
+		listener_ref(old->v[i]);
+		if (state->plan.services[state->plan.listens[index].service].change ==
+		    PLAN_KEPT)
+			continue;
+		r = listener_tune(old->v[i], service_of(state, index), why);
+		if (r < 0) {
+			no_listener(apply, state, index, why);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Takes over what systemd passed for this address or name. */
+static int
+adopt_listener(struct apply *apply, struct state *state, size_t index)
+{
+	const struct cab_listen *listen = listen_of(state, index);
+	struct passed *passed = apply->setup.passed;
+	struct passed_socket *socket;
+	struct listener *listener;
+	char why[LISTEN_WHY], names[256];
+	int r;
+
+	if (state->places[index].n > 0)
+		return 0;
+	while ((socket = passed_find(passed, listen, 0)) != NULL) {
+		r = listener_adopt(
+		    service_of(state, index), socket, &listener, why);
+		if (r < 0) {
+			no_listener(apply, state, index, why);
+			return r;
+		}
+		r = place_add(state, index, listener);
+		if (r < 0) {
+			listener_unref(listener);
+			out_of_memory(apply);
+			return r;
+		}
+	}
+	if (listen->kind != CAB_SYSTEMD || state->places[index].n > 0)
+		return 0;
+	snprintf(why, sizeof(why),
+	    "systemd passed no socket of that name (passed at the start: %s); "
+	    "set FileDescriptorName=%s in the .socket unit and start the daemon "
+	    "through it",
+	    passed_names(passed, names, sizeof(names)), listen->name);
+	no_listener(apply, state, index, why);
+	return -ENOENT;
+}
+
+/* True when a socket of the same service answers for this address as well. */
+static bool
+is_covered(const struct state *state, size_t index)
+{
+	const struct plan *plan = &state->plan;
+	uint32_t service = plan->listens[index].service;
+	size_t i = index;
+
+	/* A service's listeners are neighbours. */
+	while (i > 0 && plan->listens[i - 1].service == service)
+		i--;
+	for (; i < plan->n_listens && plan->listens[i].service == service; i++)
+		for (size_t k = 0; k < state->places[i].n; k++)
+			if (listener_covers(
+				state->places[i].v[k], listen_of(state, index)))
+				return true;
+	return false;
+}
+
+/* Lets the new socket overlap with ours that are about to be closed: "*:80" to "127.0.0.1:80". */
+static bool
+share_ours(const struct apply *apply, const struct cab_listen *listen, bool on)
+{
+	const struct state *old = apply->current;
+	bool any = false;
+
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
+		for (size_t k = 0; k < old->places[i].n; k++) {
+			if (!listener_overlaps(old->places[i].v[k], listen))
+				continue;
+			listener_share(old->places[i].v[k], on);
+			any = true;
+		}
+	}
+	return any;
+}
+
+static int
+open_listener(struct apply *apply, struct state *state, size_t index)
+{
+	const struct cab_service *service = service_of(state, index);
+	const struct cab_listen *listen = listen_of(state, index);
+	const struct cab_log_field field = { "SERVICE", service->name, 0 };
+	struct listener *listener;
+	char why[LISTEN_WHY];
+	int r;
+
+	if (state->places[index].n > 0)
+		return 0;
+	if (is_covered(state, index)) {
+		log_fields(CAB_LOG_INFO, NULL, &field, 1,
+		    "%s is served by the socket for both families that systemd "
+		    "passed",
+		    listen->text);
+		return 0;
+	}
+	r = listener_open(service, listen, false, &listener, why);
+	if (r == -EADDRINUSE && share_ours(apply, listen, true)) {
+		r = listener_open(service, listen, true, &listener, why);
+		(void)share_ours(apply, listen, false);
+	}
+	if (listen->optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+		log_fields(CAB_LOG_INFO, NULL, &field, 1,
+		    "not listening on %s: this host has no IPv6", listen->text);
+		return 0;
+	}
+	if (r < 0) {
+		no_listener(apply, state, index, why);
+		return r;
+	}
+	r = place_add(state, index, listener);
+	if (r < 0) {
+		listener_unref(listener);
+		out_of_memory(apply);
+	}
+	return r;
+}
+
+/* Everything that can fail does so for all listeners, so that one run tells all. */
+static int
+open_listeners(struct apply *apply, struct state *state)
+{
+	static int (*const steps[])(struct apply *, struct state *,
+	    size_t) = { keep_listener, adopt_listener, open_listener };
+	int first = 0;
+
+	state->places = calloc(state->plan.n_listens + 1, sizeof(*state->places));
+	if (state->places == NULL) {
+		out_of_memory(apply);
+		return -ENOMEM;
+	}
+	for (size_t s = 0; s < CAB_N(steps); s++) {
+		for (size_t i = 0; i < state->plan.n_listens; i++) {
+			int r = steps[s](apply, state, i);
+
+			if (r < 0 && first == 0)
+				first = r;
+		}
+		if (first < 0)
+			break;
+	}
+	return first;
+}
+
+/* ---- resources -------------------------------------------------------------------- */
+
+static int
+open_resource(struct apply *apply, struct state *state, uint32_t index,
+    const struct cab_opt *opt)
+{
+	const struct cab_service *service = &state->conf->services[index];
+	const char *path = *(
+	    const char *const *)((const char *)service->options + opt->offset);
+	int how = opt->flags & CAB_F_DIR ? O_PATH | O_DIRECTORY : O_RDONLY;
+	struct resource *more;
+	struct shared_fd *shared;
+	int fd;
+
+	if (path == NULL)
+		return 0;
+	/* Non-blocking, lest a FIFO that took the file's place hold us up. */
+	fd = open(path, how | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		int r = -errno;
+
+		diag_add(&apply->findings, CAB_ERROR, service->file,
+		    service->line, "service \"%s\": %s: cannot open %s: %s",
+		    service->name, opt->name, path, strerror(-r));
+		return r;
+	}
+	shared = shared_fd_new(fd);
+	more = realloc(
+	    state->resources, (state->n_resources + 1) * sizeof(*more));
+	if (shared == NULL || more == NULL) {
+		if (more != NULL)
+			state->resources = more;
+		shared_fd_unref(shared);
+		out_of_memory(apply);
+		return -ENOMEM;
+	}
+	state->resources = more;
+	state->resources[state->n_resources++] = (struct resource){
+		.service = index, .option = opt->name, .fd = shared
+	};
+	return 0;
+}
+
+static int
+open_resources(struct apply *apply, struct state *state)
+{
+	int first = 0;
+
+	for (uint32_t i = 0; i < state->conf->n_services; i++) {
+		const struct cab_service *service = &state->conf->services[i];
+		const struct cab_group *group = service->enabled &&
+			service->desc != NULL && service->options != NULL ?
+		    service->desc->options :
+		    NULL;
+
+		for (size_t k = 0; group != NULL && k < group->n_opts; k++) {
+			int r = 0;
+
+			if (group->opts[k].type == CAB_T_PATH &&
+			    group->opts[k].flags & CAB_F_OPEN)
+				r = open_resource(
+				    apply, state, i, &group->opts[k]);
+			if (r < 0 && first == 0)
+				first = r;
+		}
+	}
+	return first;
+}
+
+/* ---- telling the roles -------------------------------------------------------------- */
+
+static int
+make_snapshot(struct apply *apply, struct state *state)
+{
+	struct cab_buf bytes = CAB_BUF_INIT(0);
+	int r, fd = -1;
+
+	r = conf_encode(state->conf, &bytes);
+	if (r == 0) {
+		fd = fd_sealed_memfd(
+		    "cabinetd-config", buf_slice(&bytes).p, buf_len(&bytes));
+		r = fd < 0 ? fd : 0;
+	}
+	if (r == 0) {
+		state->snapshot_n = buf_len(&bytes);
+		state->snapshot = shared_fd_new(fd);
+		r = state->snapshot != NULL ? 0 : -ENOMEM;
+	}
+	buf_release(&bytes);
+	if (r < 0)
+		diag_add(&apply->findings, CAB_ERROR, NULL, 0,
+		    "cannot write the configuration down for the other "
+		    "processes: %s",
+		    strerror(-r));
+	return r;
+}
+
+/* The launcher itself polls the sockets of programs that take them over; workers all others. */
+static bool
+for_launcher(const struct cab_service *service)
+{
+	return service->exec != NULL && service->exec->wait;
+}
+
+static int
+add_listeners(struct batch *batch, const struct state *state, bool launcher)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < state->plan.n_listens; i++) {
+		const struct plan_listen *at = &state->plan.listens[i];
+		const struct place *place = &state->places[i];
+		struct msg_listener body = { .generation = state->generation,
+			.service = at->service,
+			.listen = at->listen,
+			.slot = state->plan.services[at->service].slot };
+
+		if (for_launcher(service_of(state, i)) != launcher)
+			continue;
+		for (size_t k = 0; k < place->n && r == 0; k++)
+			r = batch_add(batch, MSG_LISTENER, &body, sizeof(body),
+			    place->v[k]->fd);
+	}
+	return r;
+}
+
+static int
+add_resources(struct batch *batch, const struct state *state)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < state->n_resources && r == 0; i++) {
+		struct msg_resource body = { .generation = state->generation,
+			.service = state->resources[i].service };
+
+		snprintf(body.option, sizeof(body.option), "%s",
+		    state->resources[i].option);
+		r = batch_add(batch, MSG_RESOURCE, &body, sizeof(body),
+		    state->resources[i].fd);
+	}
+	return r;
+}
+
+/* The messages that make a role use the state; NULL on -ENOMEM. */
+static struct batch *
+make_batch(const struct state *state, bool launcher)
+{
+	struct msg_config config = { .generation = state->generation,
+		.n = state->snapshot_n };
+	struct msg_commit commit = { .generation = state->generation };
+	struct batch *batch = batch_new();
+	int r = -ENOMEM;
+
+	if (batch != NULL)
+		r = batch_add(batch, MSG_CONFIG, &config, sizeof(config),
+		    state->snapshot);
+	if (r == 0)
+		r = add_listeners(batch, state, launcher);
+	if (r == 0 && !launcher)
+		r = add_resources(batch, state);
+	if (r == 0)
+		r = batch_add(batch, MSG_COMMIT, &commit, sizeof(commit), NULL);
+	if (r == 0)
+		return batch;
+	batch_unref(batch);
+	return NULL;
+}
+
+/* Under a new number, even if the roles have used this state before. */
+static int
+announce(struct apply *apply, struct state *state)
+{
+	struct batch *workers, *launcher;
+	int r = -ENOMEM;
+
+	state->generation = ++apply->generation;
+	workers = make_batch(state, false);
+	launcher = make_batch(state, true);
+	if (workers != NULL && launcher != NULL) {
+		roles_announce(
+		    apply->setup.roles, state->generation, workers, launcher);
+		r = 0;
+	}
+	batch_unref(workers);
+	batch_unref(launcher);
+	return r;
+}
+
+/* ---- the end of a transaction ---------------------------------------------------------- */
+
+static void
+log_changes(const struct state *old, const struct state *new)
+{
+	for (size_t i = 0; i < new->plan.n_listens; i++) {
+		const struct cab_log_field field = { "SERVICE",
+			service_of(new, i)->name, 0 };
+
+		for (size_t k = 0; k < new->places[i].n; k++)
+			if (new->places[i].v[k]->refs == 1)
+				log_fields(CAB_LOG_INFO, NULL, &field, 1,
+				    "listening on %s", new->places[i].v[k]->text);
+	}
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
+		const struct cab_log_field field = { "SERVICE",
+			service_of(old, i)->name, 0 };
+
+		for (size_t k = 0; k < old->places[i].n; k++)
+			if (old->places[i].v[k]->refs == 1)
+				log_fields(CAB_LOG_INFO, NULL, &field, 1,
+				    "no longer listening on %s",
+				    old->places[i].v[k]->text);
+	}
+}
+
+static void
+finish(struct apply *apply, int error)
+{
+	const struct plan *plan = apply->current != NULL ? &apply->current->plan :
+							   NULL;
+	struct apply_result result = { .error = error,
+		.findings = &apply->findings };
+
+	(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_OFF);
+	if (plan != NULL) {
+		result.services = plan->n_services;
+		result.listeners = apply->current->n_sockets;
+		result.added = plan->added;
+		result.changed = plan->changed;
+		result.dropped = plan->dropped;
+		result.kept = plan->kept;
+	}
+	apply->setup.done(apply->setup.arg, &result);
+	diag_release(&apply->findings);
+}
+
+static void
+commit(struct apply *apply)
+{
+	struct state *old = apply->current;
+
+	apply->current = apply->next;
+	apply->next = NULL;
+	log_changes(old, apply->current);
+	state_free(old);
+	finish(apply, 0);
+}
+
+/* Sockets that both states use go back to the options of the old one. */
+static void
+untune(struct apply *apply, const struct state *next)
+{
+	char why[LISTEN_WHY];
+
+	for (size_t i = 0; i < next->plan.n_listens; i++) {
+		size_t from = next->plan.listens[i].from;
+		const struct place *place;
+
+		if (from == PLAN_OPEN || apply->current == NULL ||
+		    next->plan.services[next->plan.listens[i].service].change ==
+			PLAN_KEPT)
+			continue;
+		place = &apply->current->places[from];
+		for (size_t k = 0; k < place->n; k++)
+			(void)listener_tune(
+			    place->v[k], service_of(apply->current, from), why);
+	}
+}
+
+/* The old state stays.  told: roles have heard of the new one. */
+static void
+roll_back(struct apply *apply, int error, bool told)
+{
+	struct state *next = apply->next;
+
+	apply->next = NULL;
+	if (next->places != NULL)
+		untune(apply, next);
+	state_free(next);
+	if (told && apply->current != NULL && announce(apply, apply->current) < 0)
+		log_error("cannot tell the other processes to go back: %s",
+		    strerror(ENOMEM));
+	finish(apply, error);
+}
+
+/* ---- its course ------------------------------------------------------------------------ */
+
+static int
+on_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct apply *apply = arg;
+	const char *missing = roles_missing(apply->setup.roles);
+
+	(void)source;
+	(void)usec;
+	if (apply->next == NULL || missing == NULL)
+		return 0;
+	diag_add(&apply->findings, CAB_ERROR, NULL, 0,
+	    "%s does not answer: it has not taken over the configuration in time",
+	    missing);
+	roles_kill_missing(apply->setup.roles);
+	roll_back(apply, -ETIMEDOUT, true);
+	return 0;
+}
+
+/* Opens everything; adds findings for all that fails. */
+static int
+prepare(struct apply *apply, struct state *state)
+{
+	const struct state *old = apply->current;
+	int r, also;
+
+	r = plan_make(old != NULL ? old->conf : NULL,
+	    old != NULL ? &old->plan : NULL, state->conf, &state->plan);
+	if (r == -E2BIG)
+		diag_add(&apply->findings, CAB_ERROR, state->conf->path, 0,
+		    "there are %zu services; at most %d are possible",
+		    state->conf->n_services, BOARD_SERVICES);
+	else if (r < 0)
+		diag_add(
+		    &apply->findings, CAB_ERROR, NULL, 0, "%s", strerror(-r));
+	if (r < 0)
+		return r;
+	r = open_listeners(apply, state);
+	also = open_resources(apply, state);
+	if (r == 0)
+		r = also;
+	return r == 0 ? make_snapshot(apply, state) : r;
+}
+
+void
+apply_begin(struct apply *apply, struct cab_conf *conf)
+{
+	struct state *state = calloc(1, sizeof(*state));
+	uint64_t now;
+	int r;
+
+	assert(apply->next == NULL);
+	if (state == NULL) {
+		conf_free(conf);
+		out_of_memory(apply);
+		finish(apply, -ENOMEM);
+		return;
+	}
+	state->conf = conf;
+	apply->next = state;
+	r = prepare(apply, state);
+	if (r == 0) {
+		r = announce(apply, state);
+		if (r < 0)
+			out_of_memory(apply);
+	}
+	if (r < 0) {
+		roll_back(apply, r, false);
+		return;
+	}
+	if (sd_event_now(apply->setup.event, CLOCK_MONOTONIC, &now) >= 0 &&
+	    sd_event_source_set_time(apply->timer, now + ANSWER_WITHIN) >= 0)
+		(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_ONESHOT);
+	/* The first time nobody runs yet. */
+	roles_start(apply->setup.roles);
+}
+
+bool
+apply_busy(const struct apply *apply)
+{
+	return apply->next != NULL;
+}
+
+void
+apply_ready(struct apply *apply)
+{
+	if (apply->next != NULL && roles_missing(apply->setup.roles) == NULL)
+		commit(apply);
+}
+
+void
+apply_failed(struct apply *apply, const char *role, uint64_t generation,
+    const char *text)
+{
+	if (apply->next == NULL || generation != apply->next->generation) {
+		log_error("%s cannot use generation %" PRIu64
+			  " of the configuration: %s",
+		    role, generation, text);
+		return;
+	}
+	diag_add(&apply->findings, CAB_ERROR, NULL, 0, "%s: %s", role, text);
+	roll_back(apply, -ECANCELED, true);
+}
+
+void
+apply_died(struct apply *apply, const char *role, unsigned times)
+{
+	if (apply->next == NULL || times < DEATHS_MOST)
+		return;
+	diag_add(&apply->findings, CAB_ERROR, NULL, 0,
+	    "%s died %u times before it could use the configuration", role,
+	    times);
+	roll_back(apply, -ECHILD, true);
+}
+
+const struct cab_conf *
+apply_current(const struct apply *apply)
+{
+	return apply->current != NULL ? apply->current->conf : NULL;
+}
+
+/* ---- its life -------------------------------------------------------------------------- */
+
+int
+apply_new(struct apply **ret, const struct apply_setup *setup)
+{
+	struct apply *apply = calloc(1, sizeof(*apply));
+	int r;
+
+	if (apply == NULL)
+		return -ENOMEM;
+	apply->setup = *setup;
+	r = sd_event_add_time(setup->event, &apply->timer, CLOCK_MONOTONIC,
+	    UINT64_MAX, 0, on_timer, apply);
+	if (r < 0) {
+		free(apply);
+		return r;
+	}
+	(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_OFF);
+	*ret = apply;
+	return 0;
+}
+
+void
+apply_close(struct apply *apply)
+{
+	(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_OFF);
+	state_free(apply->next);
+	state_free(apply->current);
+	apply->next = apply->current = NULL;
+	diag_release(&apply->findings);
+}
+
+void
+apply_free(struct apply *apply)
+{
+	if (apply == NULL)
+		return;
+	apply_close(apply);
+	apply->timer = sd_event_source_disable_unref(apply->timer);
+	free(apply);
+}

@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table of the other processes.  Supervisor only.  A role that dies gives
+ * back what it held and is started again, with longer and longer pauses while
+ * it keeps dying; its clients wait in the kernel's queue.  Nothing here waits
+ * for a role: what its channel does not take stays in its outbox.
+ */
+#include "supervisor/roles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "ipc/chan.h"
+#include "ipc/msg.h"
+
+#define MSEC \
+	UINT64_C(1000) /* times are in microseconds, as sd-event has them */
+#define SEC (1000 * MSEC)
+
+#define RESTART_FIRST \
+	(100 * MSEC) /* the pause before the second restart; doubles */
+#define RESTART_MOST (5 * SEC)
+#define HEALTHY      (10 * SEC) /* having lived so long, a role starts afresh */
+#define OUTAGE_MOST \
+	(3 * RESTART_MOST)      /* out of service for longer is a fault */
+#define EXIT_GRACE    (5 * SEC) /* to exit after closing its channel */
+#define STOP_GRACE    (2 * SEC) /* to exit after the drain deadline */
+#define SEND_RETRY    (20 * MSEC)
+
+#define RECEIVE_BATCH 64 /* messages of one role before the others' turn */
+
+struct role {
+	struct roles *roles;
+	uint32_t slot;
+	char name[16], title[32];
+	bool wanted;  /* else not started again */
+	bool leaving; /* was told to stop */
+	pid_t pid;    /* 0: does not run */
+	int chan;     /* -1: closed */
+	sd_event_source *io, *child, *timer;
+	struct outbox outbox;
+	uint64_t generation;              /* in use, as it says */
+	uint64_t started, down, deadline; /* when; 0: not */
+	unsigned failures;                /* deaths in a row */
+	unsigned misses; /* deaths before it used the newest generation */
+};
+
+struct roles {
+	struct roles_setup setup;
+	struct role v[BOARD_ROLES];
+	unsigned workers;
+	struct shared_fd *board, *wake[BOARD_WORKERS];
+	struct batch *for_workers, *for_launcher; /* the newest generation's */
+	uint64_t generation;
+	bool stopping;
+};
+
+static void role_start(struct role *role);
+
+static uint64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static struct role *
+launcher_of(struct roles *roles)
+{
+	return &roles->v[BOARD_LAUNCHER];
+}
+
+static bool
+is_launcher(const struct role *role)
+{
+	return role->slot == BOARD_LAUNCHER;
+}
+
+/* ---- ending ----------------------------------------------------------------------- */
+
+static void
+role_arm(struct role *role, uint64_t usec)
+{
+	if (sd_event_source_set_time(role->timer, now_us() + usec) >= 0)
+		(void)sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
+}
+
+static void
+role_close(struct role *role)
+{
+	role->io = sd_event_source_disable_unref(role->io);
+	role->chan = fd_close(role->chan);
+	outbox_clear(&role->outbox);
+}
+
+static void
+role_kill(struct role *role)
+{
+	if (role->pid > 0)
+		(void)kill(role->pid, SIGKILL);
+}
+
+/* It broke the rules of the channel, or we cannot serve it: end it, and start anew when it is gone. */
+static void
+role_fault(struct role *role, const char *what)
+{
+	log_error("%s (pid %d): %s: ending it", role->name, (int)role->pid, what);
+	role_close(role);
+	role_kill(role);
+}
+
+/* ---- sending ---------------------------------------------------------------------- */
+
+/* What outbox_flush says. */
+static int
+role_flush(struct role *role)
+{
+	int r;
+
+	if (role->chan < 0)
+		return 0;
+
+	r = outbox_flush(&role->outbox, role->chan);
+	(void)sd_event_source_set_io_events(
+	    role->io, r == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	if (r == -EBUSY)
+		role_arm(role, SEND_RETRY);
+	else if (r < 0 && r != -EAGAIN && r != -EPIPE)
+		role_fault(role, strerror(-r));
+	/* -EPIPE: what it said last is still to be read, and its end to be seen. */
+	return r;
+}
+
+static void
+role_put(struct role *role, struct batch *batch, bool replace)
+{
+	if (role->chan < 0 || batch == NULL)
+		return;
+	if (outbox_put(&role->outbox, batch, replace) < 0)
+		role_fault(role, strerror(ENOMEM));
+	else
+		(void)role_flush(role);
+}
+
+/* One message that is a batch of its own. */
+static void
+role_send(struct role *role, uint32_t type, const void *body, size_t n,
+    struct shared_fd *fd)
+{
+	struct batch *batch = batch_new();
+
+	if (batch == NULL || batch_add(batch, type, body, n, fd) < 0)
+		role_fault(role, strerror(ENOMEM));
+	else
+		role_put(role, batch, false);
+	batch_unref(batch);
+}
+
+/* A fresh pair between a worker and the launcher, once both run. */
+static void
+link_roles(struct role *worker)
+{
+	struct role *launcher = launcher_of(worker->roles);
+	struct msg_link body = { .slot = worker->slot };
+	struct shared_fd *near, *far;
+	int fds[2], r;
+
+	if (worker->chan < 0 || launcher->chan < 0)
+		return;
+	r = chan_pair(fds, 1);
+	if (r < 0) {
+		role_fault(worker, strerror(-r));
+		return;
+	}
+	near = shared_fd_new(fds[0]);
+	far = shared_fd_new(fds[1]);
+	if (near != NULL && far != NULL) {
+		role_send(worker, MSG_LINK, &body, sizeof(body), near);
+		role_send(launcher, MSG_LINK, &body, sizeof(body), far);
+	} else {
+		role_fault(worker, strerror(ENOMEM));
+	}
+	shared_fd_unref(near);
+	shared_fd_unref(far);
+}
+
+static void
+send_wake(struct role *role, uint32_t slot)
+{
+	struct msg_link body = { .slot = slot };
+
+	role_send(role, MSG_WAKE, &body, sizeof(body), role->roles->wake[slot]);
+}
+
+/* All that a role must know to start working. */
+static void
+role_greet(struct role *role)
+{
+	struct roles *roles = role->roles;
+	const struct roles_setup *setup = &roles->setup;
+	struct msg_hello hello = { .role = is_launcher(role) ? ROLE_LAUNCHER :
+							       ROLE_WORKER,
+		.slot = role->slot,
+		.workers = roles->workers,
+		.log_target = setup->log_target,
+		.log_level = setup->log_level,
+		.uid = setup->uid,
+		.gid = setup->gid,
+		.max_fds = setup->max_fds };
+
+	role_send(role, MSG_HELLO, &hello, sizeof(hello), roles->board);
+	for (unsigned i = 0; i < BOARD_WORKERS; i++)
+		if (roles->wake[i] != NULL)
+			send_wake(role, i);
+	if (is_launcher(role)) {
+		for (unsigned i = 0; i < BOARD_WORKERS; i++)
+			link_roles(&roles->v[i]);
+		role_put(role, roles->for_launcher, true);
+	} else {
+		link_roles(role);
+		role_put(role, roles->for_workers, true);
+	}
+}
+
+/* ---- receiving -------------------------------------------------------------------- */
+
+static void
+role_message(struct role *role, const struct chan_msg *msg)
+{
+	const struct roles_watch *watch = &role->roles->setup.watch;
+	char text[512];
+	struct msg_commit body;
+
+	if (!msg_valid(msg) ||
+	    (msg->type != MSG_READY && msg->type != MSG_FAILED)) {
+		role_fault(role, "sent a message that it may not send");
+		return;
+	}
+	memcpy(&body, msg->body, sizeof(body));
+	if (msg->type == MSG_FAILED) {
+		str_escape(text, sizeof(text), msg->body + sizeof(body),
+		    msg->n - sizeof(body));
+		watch->failed(watch->arg, role->name, body.generation, text);
+		return;
+	}
+	role->generation = body.generation;
+	role->down = 0;
+	if (role->generation == role->roles->generation) {
+		role->misses = 0;
+		watch->ready(watch->arg);
+	}
+}
+
+static void
+role_receive(struct role *role)
+{
+	struct chan_msg msg;
+	int r;
+
+	for (unsigned i = 0; i < RECEIVE_BATCH && role->chan >= 0; i++) {
+		r = chan_recv(role->chan, &msg);
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			role_fault(role, "sent a malformed message");
+			return;
+		}
+		if (r == 0) {
+			/* On its way out; how it went its exit will tell. */
+			role_close(role);
+			role_arm(role, EXIT_GRACE);
+			role->deadline = now_us() + EXIT_GRACE;
+			return;
+		}
+		role_message(role, &msg);
+		chan_msg_release(&msg);
+	}
+}
+
+static int
+on_io(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct role *role = arg;
+
+	(void)source;
+	(void)fd;
+	if (events & EPOLLOUT)
+		(void)role_flush(role);
+	if (events & ~(uint32_t)EPOLLOUT)
+		role_receive(role);
+	return 0;
+}
+
+/* ---- death and restart ------------------------------------------------------------- */
+
+/* Wakes the workers of the mask: places that they waited for are free. */
+static void
+wake_workers(struct roles *roles, uint64_t mask)
+{
+	const uint64_t one = 1;
+
+	for (unsigned i = 0; i < BOARD_WORKERS; i++)
+		if ((mask >> i & 1) != 0 && roles->wake[i] != NULL)
+			(void)!write(roles->wake[i]->fd, &one, sizeof(one));
+}
+
+/* The pause before it is started again. */
+static uint64_t
+restart_pause(struct role *role)
+{
+	uint64_t pause = RESTART_FIRST;
+
+	if (role->started != 0 && now_us() - role->started >= HEALTHY)
+		role->failures = 0;
+	if (role->failures++ == 0)
+		return 0;
+	for (unsigned i = 2; i < role->failures && pause < RESTART_MOST; i++)
+		pause *= 2;
+	return pause < RESTART_MOST ? pause : RESTART_MOST;
+}
+
+static void
+role_again(struct role *role)
+{
+	uint64_t pause;
+
+	if (role->down == 0)
+		role->down = now_us();
+	pause = restart_pause(role);
+	if (pause == 0) {
+		log_notice("starting %s again", role->name);
+		role_start(role);
+		return;
+	}
+	log_notice(
+	    "starting %s again in %u ms", role->name, (unsigned)(pause / MSEC));
+	role_arm(role, pause);
+}
+
+static void
+log_death(const struct role *role, const siginfo_t *info)
+{
+	enum cab_log_level level = role->leaving ? CAB_LOG_WARNING : CAB_LOG_ERR;
+	bool exited = info->si_code == CLD_EXITED;
+
+	if (role->leaving && exited && info->si_status == 0)
+		level = CAB_LOG_DEBUG;
+	if (exited)
+		log_fields(level, NULL, NULL, 0,
+		    "%s (pid %d) ended with status %d", role->name,
+		    (int)role->pid, info->si_status);
+	else
+		log_fields(level, NULL, NULL, 0,
+		    "%s (pid %d) was killed by signal %d (%s)%s", role->name,
+		    (int)role->pid, info->si_status, strsignal(info->si_status),
+		    info->si_code == CLD_DUMPED ? ", core dumped" : "");
+}
+
+/* It has gone: takes back what it held. */
+static void
+role_gone(struct role *role)
+{
+	struct roles *roles = role->roles;
+
+	role_close(role);
+	role->child = sd_event_source_disable_unref(role->child);
+	(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
+	role->pid = 0;
+	role->generation = 0;
+	role->deadline = 0;
+	role->leaving = false;
+	wake_workers(roles, board_reclaim(roles->setup.board, role->slot));
+}
+
+static int
+on_child(sd_event_source *source, const siginfo_t *info, void *arg)
+{
+	struct role *role = arg;
+	struct roles *roles = role->roles;
+	const struct roles_watch *watch = &roles->setup.watch;
+	bool missed;
+
+	(void)source;
+	/* What it managed to say before it died comes first: why it failed, for one. */
+	role_receive(role);
+	missed = role->generation != roles->generation;
+	log_death(role, info);
+
+	role_gone(role);
+	if (role->wanted && !roles->stopping && missed)
+		watch->died(watch->arg, role->name, ++role->misses);
+	if (role->wanted && !roles->stopping)
+		role_again(role);
+	else if (roles->stopping && roles_running(roles) == 0)
+		watch->empty(watch->arg);
+	return 0;
+}
+
+static int
+on_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct role *role = arg;
+
+	(void)source;
+	(void)usec;
+	if (role->pid == 0) {
+		role_start(role);
+	} else if (role->deadline != 0 && now_us() >= role->deadline) {
+		log_warning("%s (pid %d) does not end: killing it", role->name,
+		    (int)role->pid);
+		role_kill(role);
+	} else if (role_flush(role) != -EBUSY && role->deadline != 0) {
+		role_arm(role, role->deadline - now_us());
+	}
+
+	return 0;
+}
+
+/* ---- starting ---------------------------------------------------------------------- */
+
+/* Watches a process that was just made; on failure it is gone again. */
+static int
+role_watch(struct role *role)
+{
+	sd_event *event = role->roles->setup.event;
+	int r;
+
+	r = sd_event_add_child(
+	    event, &role->child, role->pid, WEXITED, on_child, role);
+	if (r < 0) {
+		role_kill(role);
+		(void)waitpid(role->pid, NULL, 0);
+		role->pid = 0;
+		return r;
+	}
+	r = sd_event_add_io(event, &role->io, role->chan, EPOLLIN, on_io, role);
+	if (r < 0)
+		role_fault(role, strerror(-r));
+	return 0;
+}
+
+static int
+role_spawn(struct role *role)
+{
+	int fds[2], r;
+
+	r = chan_pair(fds, 0);
+	if (r < 0)
+		return r;
+	/* Ours alone: whether the far end blocks is the role's choice. */
+	r = fd_set_nonblock(fds[0], 1);
+	if (r == 0)
+		r = role->roles->setup.spawn(role->title, fds[1]);
+	fd_close(fds[1]);
+	if (r < 0) {
+		fd_close(fds[0]);
+		return r;
+	}
+	role->pid = (pid_t)r;
+	role->chan = fds[0];
+	outbox_init(&role->outbox);
+	r = role_watch(role);
+	if (r < 0)
+		role->chan = fd_close(role->chan);
+	return r;
+}
+
+static void
+role_start(struct role *role)
+{
+	int r;
+
+	if (role->pid != 0 || !role->wanted || role->roles->stopping)
+		return;
+	role->started = now_us();
+	if (role->down == 0)
+		role->down = role->started;
+	r = role_spawn(role);
+	if (r < 0) {
+		log_error("cannot start %s: %s", role->name, strerror(-r));
+		/* Counts as a death, so that nothing spins while memory is short. */
+		role->failures += role->failures == 0;
+		role_again(role);
+		return;
+	}
+	log_debug("started %s, pid %d", role->name, (int)role->pid);
+	role_greet(role);
+}
+
+void
+roles_start(struct roles *roles)
+{
+	role_start(launcher_of(roles));
+	for (unsigned i = 0; i < roles->workers; i++)
+		role_start(&roles->v[i]);
+}
+
+void
+roles_announce(struct roles *roles, uint64_t generation,
+    struct batch *for_workers, struct batch *for_launcher)
+{
+	batch_unref(roles->for_workers);
+	batch_unref(roles->for_launcher);
+	roles->for_workers = batch_ref(for_workers);
+	roles->for_launcher = batch_ref(for_launcher);
+	roles->generation = generation;
+	for (unsigned i = 0; i < BOARD_ROLES; i++) {
+		struct role *role = &roles->v[i];
+
+		role->misses = 0;
+		if (!role->leaving)
+			role_put(role,
+			    is_launcher(role) ? for_launcher : for_workers, true);
+	}
+}
+
+/* ---- stopping ---------------------------------------------------------------------- */
+
+static void
+role_stop(struct role *role, uint64_t drain_ms)
+{
+	struct msg_stop body = { .drain_ms = drain_ms };
+	uint64_t wait = drain_ms * MSEC + STOP_GRACE;
+
+	role->wanted = false;
+	if (role->pid == 0) {
+		(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
+		return;
+	}
+	if (role->leaving)
+		return;
+	role->leaving = true;
+	role_send(role, MSG_STOP, &body, sizeof(body), NULL);
+	role->deadline = now_us() + wait;
+	role_arm(role, wait);
+}
+
+void
+roles_stop(struct roles *roles, uint64_t drain_ms)
+{
+	const struct roles_watch *watch = &roles->setup.watch;
+
+	roles->stopping = true;
+	/* Whoever starts no more needs no sockets: the last copies close them. */
+	roles_announce(roles, roles->generation, NULL, NULL);
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		role_stop(&roles->v[i], drain_ms);
+	if (roles_running(roles) == 0)
+		watch->empty(watch->arg);
+}
+
+void
+roles_kill(struct roles *roles)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		role_kill(&roles->v[i]);
+}
+
+void
+roles_kill_missing(struct roles *roles)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++) {
+		struct role *role = &roles->v[i];
+
+		if (!role->wanted || role->pid == 0 ||
+		    role->generation == roles->generation)
+			continue;
+		log_error("%s (pid %d) does not answer: killing it", role->name,
+		    (int)role->pid);
+		role_kill(role);
+	}
+}
+
+/* ---- the table --------------------------------------------------------------------- */
+
+static int
+make_wake(struct roles *roles, unsigned slot)
+{
+	int fd;
+
+	if (roles->wake[slot] != NULL)
+		return 0;
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	roles->wake[slot] = shared_fd_new(fd);
+	return roles->wake[slot] != NULL ? 0 : -ENOMEM;
+}
+
+void
+roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
+{
+	for (unsigned i = workers; i < roles->workers; i++)
+		role_stop(&roles->v[i], drain_ms);
+	for (unsigned i = roles->workers; i < workers; i++) {
+		int r = roles->wake[i] == NULL ? make_wake(roles, i) : 0;
+
+		if (r < 0) {
+			log_error("cannot start worker %u: %s", i, strerror(-r));
+			workers = i;
+			break;
+		}
+		for (unsigned k = 0; k < BOARD_ROLES; k++)
+			if (roles->v[k].chan >= 0)
+				send_wake(&roles->v[k], i);
+		roles->v[i].wanted = true;
+	}
+	roles->workers = workers;
+	roles_start(roles);
+}
+
+static int
+role_init(struct role *role, struct roles *roles, uint32_t slot)
+{
+	*role = (struct role){ .roles = roles, .slot = slot, .chan = -1 };
+	outbox_init(&role->outbox);
+	if (is_launcher(role)) {
+		snprintf(role->name, sizeof(role->name), "launcher");
+		snprintf(role->title, sizeof(role->title), ROLE_TITLE_LAUNCHER);
+	} else {
+		snprintf(role->name, sizeof(role->name), "worker %u", slot);
+		snprintf(role->title, sizeof(role->title),
+		    ROLE_TITLE_WORKER " %u", slot);
+	}
+	role->wanted = is_launcher(role) || slot < roles->workers;
+	/* One source for life: arming must not fail for want of memory. */
+	return sd_event_add_time(roles->setup.event, &role->timer,
+	    CLOCK_MONOTONIC, UINT64_MAX, 1 * MSEC, on_timer, role);
+}
+
+int
+roles_new(struct roles **ret, const struct roles_setup *setup)
+{
+	struct roles *roles = calloc(1, sizeof(*roles));
+	int fd, r = 0;
+
+	if (roles == NULL)
+		return -ENOMEM;
+	roles->setup = *setup;
+	roles->workers = setup->workers;
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		roles->v[i].chan = -1;
+	for (unsigned i = 0; i < BOARD_ROLES && r >= 0; i++)
+		r = role_init(&roles->v[i], roles, i);
+	for (unsigned i = 0; i < roles->workers && r >= 0; i++)
+		r = make_wake(roles, i);
+	if (r >= 0) {
+		fd = fcntl(setup->board_fd, F_DUPFD_CLOEXEC, 3);
+		r = fd < 0 ? -errno : 0;
+		if (r == 0)
+			roles->board = shared_fd_new(fd);
+		if (r == 0 && roles->board == NULL)
+			r = -ENOMEM;
+	}
+	if (r < 0) {
+		roles_free(roles);
+		return r;
+	}
+	*ret = roles;
+	return 0;
+}
+
+void
+roles_free(struct roles *roles)
+{
+	if (roles == NULL)
+		return;
+	for (unsigned i = 0; i < BOARD_ROLES; i++) {
+		struct role *role = &roles->v[i];
+
+		role->child = sd_event_source_disable_unref(role->child);
+		role->timer = sd_event_source_disable_unref(role->timer);
+		role_close(role);
+		role_kill(role);
+		if (role->pid > 0)
+			(void)waitpid(role->pid, NULL, 0);
+	}
+	for (unsigned i = 0; i < BOARD_WORKERS; i++)
+		shared_fd_unref(roles->wake[i]);
+	shared_fd_unref(roles->board);
+	batch_unref(roles->for_workers);
+	batch_unref(roles->for_launcher);
+	free(roles);
+}
+
+void
+roles_set_log_level(struct roles *roles, uint32_t level)
+{
+	struct msg_level body = { .level = level };
+
+	if (roles->setup.log_level == level)
+		return;
+	roles->setup.log_level = level;
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		if (roles->v[i].chan >= 0)
+			role_send(&roles->v[i], MSG_LOG_LEVEL, &body,
+			    sizeof(body), NULL);
+}
+
+const char *
+roles_missing(const struct roles *roles)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		if (roles->v[i].wanted &&
+		    roles->v[i].generation != roles->generation)
+			return roles->v[i].name;
+	return NULL;
+}
+
+bool
+roles_healthy(const struct roles *roles)
+{
+	uint64_t now = now_us();
+
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		if (roles->v[i].wanted && roles->v[i].down != 0 &&
+		    now - roles->v[i].down > OUTAGE_MOST)
+			return false;
+	return true;
+}
+
+unsigned
+roles_workers(const struct roles *roles)
+{
+	return roles->workers;
+}
+
+unsigned
+roles_running(const struct roles *roles)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		n += roles->v[i].pid != 0;
+	return n;
+}
+
+bool
+roles_own(const struct roles *roles, pid_t pid)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		if (roles->v[i].pid == pid)
+			return true;
+	return false;
+}
