@@ -27,3 +27,5 @@ EXTRA_DIST += %reldir%/README tools/bench
 
 .PHONY: bench-programs
 bench-programs: $(bench_list)
+
+EXTRA_DIST += %reldir%/README

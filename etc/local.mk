@@ -9,7 +9,8 @@ EXTRA_DIST += %reldir%/cabinetd.conf
 examplesdir = $(docdir)/examples
 dist_examples_DATA = $(ETC_EXAMPLES)
 
-install-data-hook:
+.PHONY: install-config
+install-config:
 	@$(MKDIR_P) '$(DESTDIR)$(sysconfdir)'
 	@if test -e '$(DESTDIR)$(sysconfdir)/cabinetd.conf'; then \
 	    echo " keeping $(DESTDIR)$(sysconfdir)/cabinetd.conf"; \
