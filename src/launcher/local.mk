@@ -5,6 +5,15 @@ noinst_LIBRARIES += %reldir%/liblauncher.a
 %canon_reldir%_liblauncher_a_SOURCES = \
 	%reldir%/launcher.c \
 	%reldir%/launcher.h \
+	%reldir%/state.h \
+	%reldir%/loop.c \
+	%reldir%/privilege.c \
+	%reldir%/privilege.h \
+	%reldir%/generation.c \
+	%reldir%/link.c \
+	%reldir%/link.h \
+	%reldir%/start.c \
+	%reldir%/start.h \
 	%reldir%/spawn.c \
 	%reldir%/spawn.h \
 	%reldir%/child.c \
@@ -14,4 +23,21 @@ noinst_LIBRARIES += %reldir%/liblauncher.a
 	%reldir%/reap.c \
 	%reldir%/reap.h \
 	%reldir%/output.c \
-	%reldir%/output.h
+	%reldir%/output.h \
+	%reldir%/wait.c \
+	%reldir%/wait.h \
+	%reldir%/record.c \
+	%reldir%/record.h \
+	%reldir%/loop.c \
+	%reldir%/record.c \
+	%reldir%/record.h \
+	%reldir%/state.h \
+	%reldir%/generation.c \
+	%reldir%/link.c \
+	%reldir%/link.h \
+	%reldir%/privilege.c \
+	%reldir%/privilege.h \
+	%reldir%/start.c \
+	%reldir%/start.h \
+	%reldir%/wait.c \
+	%reldir%/wait.h

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Connections that workers pass on.  Launcher.  A worker is not trusted: it may
+ * have been taken over by a peer.  What it may choose is a program service of a
+ * known configuration and a socket; a place it must really hold, and a message
+ * out of form ends its link.
+ */
+#include "launcher/link.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "ipc/chan.h"
+#include "launcher/record.h"
+#include "launcher/start.h"
+
+#define MESSAGES     32 /* of one link per turn */
+#define LINK_BURST   5  /* records about bad messages per RECORD_PERIOD_MS */
+#define SPARE_OUTPUT 8
+
+void
+links_init(struct launcher *l)
+{
+	uint32_t i;
+
+	for (i = 0; i < BOARD_WORKERS; i++)
+		l->links[i] = (struct link){
+			.source.fd = -1, .slot = i, .run_fd = -1
+		};
+	/* Nothing can be started before there is a configuration. */
+	l->links_paused = true;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+link_complain(struct launcher *l, const struct link *link, const char *fmt, ...)
+{
+	char text[200], more[64];
+	uint32_t held;
+	va_list ap;
+
+	if (!log_gate(&l->link_gate, LINK_BURST, RECORD_PERIOD_MS, &held))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_warning("worker %" PRIu32 ": %s%s", link->slot, text,
+	    record_held(more, sizeof(more), held));
+}
+
+static void
+link_drop(struct launcher *l, struct link *link)
+{
+	/* The memory is the launcher's own; the next link of this slot gets it. */
+	source_unwatch(l, &link->source);
+	link->source.fd = fd_close(link->source.fd);
+	if (link->held &&
+	    ticket_adopt(l->board, link->run.ticket, link->slot, l->slot))
+		start_release(l, link->run.ticket);
+	link->held = false;
+	link->run_fd = fd_close(link->run_fd);
+}
+
+/* ---- one connection ---------------------------------------------------------------- */
+
+static bool
+is_stream_socket(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_STREAM;
+}
+
+/* The program service that is meant, or NULL and what is wrong. */
+static struct program_service *
+run_service(struct generation *gen, const struct msg_run *run, int fd,
+    const char **wrong)
+{
+	struct program_service *service;
+
+	if (gen == NULL) {
+		*wrong = "a connection for a configuration that is gone";
+		return NULL;
+	}
+	service = run->service < gen->n_services ? &gen->services[run->service] :
+						   NULL;
+	if (service == NULL || service->conf == NULL || service->conf->exec->wait)
+		*wrong = "a connection for a service without a program";
+	else if (!is_stream_socket(fd))
+		*wrong = "something that is not a connection";
+	else
+		return service;
+	return NULL;
+}
+
+/* Takes over fd. */
+static void
+link_run(struct launcher *l, struct link *link, const struct msg_run *run, int fd)
+{
+	struct generation *gen = generation_find(l, run->generation);
+	struct program_service *service;
+	const char *wrong = NULL;
+	uint32_t slot;
+
+	if (!ticket_adopt(l->board, run->ticket, link->slot, l->slot)) {
+		/* The worker has died since and its places have been given back. */
+		fd_close(fd);
+		return;
+	}
+	slot = l->board->tickets[run->ticket].service;
+	service = run_service(gen, run, fd, &wrong);
+	if (service != NULL &&
+	    (slot >= BOARD_SERVICES ||
+		(service->slot != UINT32_MAX && service->slot != slot)))
+		wrong = "a connection with the place of another service";
+	if (wrong != NULL) {
+		link_complain(l, link, "sent %s", wrong);
+		fd_close(fd);
+		start_release(l, run->ticket);
+		return;
+	}
+	start_connection(l, gen, service, slot, run, fd);
+}
+
+/* A worker may have a newer configuration already: then this link has to wait for ours. */
+static bool
+is_newer(const struct launcher *l, const struct msg_run *run)
+{
+	return l->generations == NULL || run->generation > l->generations->number;
+}
+
+/* ---- the link ---------------------------------------------------------------------- */
+
+/* False when no more is to be read now. */
+static bool
+link_receive(struct launcher *l, struct link *link)
+{
+	static struct chan_msg msg;
+	int r;
+
+	r = chan_recv(link->source.fd, &msg);
+	if (r == -EAGAIN)
+		return false;
+	if (r == 0) {
+		link_drop(l, link);
+		return false;
+	}
+	if (r < 0 || msg.type != MSG_RUN || !msg_valid(&msg)) {
+		link_complain(l, link,
+		    "its link is closed after a bad message%s%s",
+		    r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+		if (r > 0)
+			chan_msg_release(&msg);
+		link_drop(l, link);
+		return false;
+	}
+	memcpy(&link->run, msg.body, sizeof(link->run));
+	if (is_newer(l, &link->run)) {
+		link->held = true;
+		link->run_fd = chan_take_fd(&msg, 0);
+		source_unwatch(l, &link->source);
+		return false;
+	}
+	link_run(l, link, &link->run, chan_take_fd(&msg, 0));
+	return true;
+}
+
+static bool
+has_room(const struct launcher *l)
+{
+	return l->n_outputs + SPARE_OUTPUT < l->max_outputs;
+}
+
+static void
+links_pause(struct launcher *l)
+{
+	unsigned i;
+
+	l->links_paused = true;
+	for (i = 0; i < BOARD_WORKERS; i++)
+		source_unwatch(l, &l->links[i].source);
+}
+
+static void
+link_ready(struct launcher *l, struct source *source, uint32_t events)
+{
+	struct link *link = (struct link *)source;
+	int i;
+
+	(void)events;
+	for (i = 0; i < MESSAGES; i++) {
+		if (l->links_paused || link->held || source->fd < 0)
+			return;
+		/* Every program takes a descriptor: clients wait in their queues, not in ours. */
+		if (!has_room(l)) {
+			links_pause(l);
+			return;
+		}
+		if (!link_receive(l, link))
+			return;
+	}
+}
+
+static void
+link_watch(struct launcher *l, struct link *link)
+{
+	if (link->source.fd < 0 || link->held || l->links_paused)
+		return;
+	if (source_watch(l, &link->source, EPOLLIN) < 0)
+		link_drop(l, link);
+}
+
+void
+link_set(struct launcher *l, uint32_t slot, int fd)
+{
+	struct link *link = &l->links[slot];
+
+	link_drop(l, link);
+	link->source.fd = fd;
+	link->source.ready = link_ready;
+	if (fd_set_nonblock(fd, 1) < 0)
+		link_drop(l, link);
+	link_watch(l, link);
+}
+
+void
+links_resume(struct launcher *l)
+{
+	unsigned i;
+
+	if (!l->links_paused || l->generations == NULL || !has_room(l) ||
+	    l->stop_stage > 0)
+		return;
+	l->links_paused = false;
+	for (i = 0; i < BOARD_WORKERS; i++)
+		link_watch(l, &l->links[i]);
+}
+
+void
+links_recheck(struct launcher *l)
+{
+	unsigned i;
+
+	for (i = 0; i < BOARD_WORKERS; i++) {
+		struct link *link = &l->links[i];
+		int fd = link->run_fd;
+
+		if (!link->held)
+			continue;
+		link->held = false;
+		link->run_fd = -1;
+		link_run(l, link, &link->run, fd);
+		link_watch(l, link);
+	}
+	links_resume(l);
+}
+
+void
+links_drain(struct launcher *l)
+{
+	unsigned i;
+
+	for (i = 0; i < BOARD_WORKERS; i++)
+		if (l->links[i].source.ready != NULL)
+			link_ready(l, &l->links[i].source, EPOLLIN);
+}
+
+void
+links_stop(struct launcher *l)
+{
+	links_pause(l);
+}
+
+void
+links_release(struct launcher *l)
+{
+	unsigned i;
+
+	for (i = 0; i < BOARD_WORKERS; i++)
+		link_drop(l, &l->links[i]);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Seeing programs out.  Launcher, which is also the reaper of whatever their
+ * orphans leave (PR_SET_CHILD_SUBREAPER).  A process group is signalled only
+ * while its leader has not been waited for: until then its number cannot belong
+ * to anyone else.
+ */
+#include "launcher/reap.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "launcher/output.h"
+#include "launcher/record.h"
+#include "launcher/start.h"
+#include "launcher/wait.h"
+
+#define KILL_AFTER_MS 5000 /* from SIGTERM to SIGKILL */
+#define ENDS_BURST    100  /* records per service and RECORD_PERIOD_MS */
+
+static struct program **
+bucket(struct launcher *l, pid_t pid)
+{
+	return &l->buckets[(uint32_t)pid % PROGRAM_BUCKETS];
+}
+
+static void
+kill_group(const struct program *program, int signal)
+{
+	/* The group is the one that it made with setsid. */
+	if (kill(-program->pid, signal) < 0 && errno == ESRCH)
+		(void)kill(program->pid, signal);
+}
+
+static void
+limit_reached(struct launcher *l, struct alarm *alarm)
+{
+	struct program *program = (struct program *)(void *)((char *)alarm -
+	    offsetof(struct program, limit));
+
+	kill_group(program, program->told == 0 ? SIGTERM : SIGKILL);
+	if (program->told++ == 0)
+		alarm_set(l, alarm, KILL_AFTER_MS);
+}
+
+void
+program_add(struct launcher *l, struct program *program)
+{
+	struct program **head = bucket(l, program->pid);
+	const struct cab_service *conf = program->service->conf;
+
+	program->next = *head;
+	*head = program;
+	program->gen->refs++;
+	l->n_programs++;
+	start_counters(l, program->slot)->started++;
+	if (program->output != NULL)
+		output_attach(program->output, program);
+	program->limit.ring = limit_reached;
+	/* A program with a listening socket has no single connection to limit. */
+	if (conf->timeouts.total > 0 && program->waiting == NULL)
+		alarm_set(l, &program->limit, (uint64_t)conf->timeouts.total);
+}
+
+/* ---- the end of one ------------------------------------------------------------- */
+
+static uint64_t
+micros(const struct timeval *tv)
+{
+	return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
+}
+
+/* "ended with status 3", "was ended by signal 9 (KILL)". */
+static const char *
+status_text(char *dst, size_t cap, int status, bool limited)
+{
+	const char *name;
+	int n;
+
+	if (WIFEXITED(status)) {
+		snprintf(dst, cap, "ended with status %d", WEXITSTATUS(status));
+		return dst;
+	}
+	name = sigabbrev_np(WTERMSIG(status));
+	n = snprintf(dst, cap, "was ended by signal %d (%s)%s",
+	    WTERMSIG(status), name != NULL ? name : "real-time",
+	    WCOREDUMP(status) ? ", core dumped" : "");
+	if (limited && n > 0 && (size_t)n < cap)
+		snprintf(dst + n, cap - (size_t)n,
+		    " because its time (timeouts.total) was up");
+	return dst;
+}
+
+static void
+log_end(struct launcher *l, const struct program *program, int status,
+    const struct rusage *usage)
+{
+	struct service_state *s = program->service->state;
+	uint64_t us = (cab_clock.mono_ns - program->started_ns) / 1000;
+	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	enum cab_log_level level = good ? CAB_LOG_INFO :
+	    WIFEXITED(status)           ? CAB_LOG_NOTICE :
+					  CAB_LOG_WARNING;
+	char what[128], more[64];
+	struct record r;
+	uint32_t held;
+
+	if (!log_enabled(level) || !record_gate(l, &s->exits, ENDS_BURST, &held))
+		return;
+	record_begin(&r, s->name, program->conn_id, &program->peer, program->pid);
+	if (WIFEXITED(status))
+		record_number(&r, "STATUS", (uint64_t)WEXITSTATUS(status));
+	else
+		record_number(&r, "SIGNAL", (uint64_t)WTERMSIG(status));
+	record_number(&r, "DURATION_US", us);
+	record_number(
+	    &r, "CPU_US", micros(&usage->ru_utime) + micros(&usage->ru_stime));
+	record_number(&r, "MAXRSS_KB", (uint64_t)usage->ru_maxrss);
+	log_fields(level, ID_PROGRAM_ENDED, r.v, r.n,
+	    "service %s: program %s after %" PRIu64 ".%03" PRIu64 " s%s",
+	    s->name, status_text(what, sizeof(what), status, program->told > 0),
+	    us / 1000000, us / 1000 % 1000,
+	    record_held(more, sizeof(more), held));
+}
+
+static void
+program_ended(struct launcher *l, struct program **at, int status,
+    const struct rusage *usage)
+{
+	struct board_counters *count = start_counters(l, (*at)->slot);
+	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	struct program *program = *at;
+
+	*at = program->next;
+	l->n_programs--;
+	alarm_clear(l, &program->limit);
+	count->exited++;
+	if (!good)
+		count->failed++;
+	/* Not the turn's time, which may be from before its start. */
+	clock_tick();
+	/* Its last words before its end. */
+	output_orphan(l, program);
+	log_end(l, program, status, usage);
+	if (program->waiting != NULL) {
+		wait_over(l, program->waiting, good);
+	} else {
+		count->finished++;
+		start_release(l, program->ticket);
+	}
+	generation_unref(l, program->gen);
+	pool_put(l->program_pool, program);
+}
+
+void
+reap(struct launcher *l)
+{
+	struct program **at;
+	struct rusage usage;
+	int status;
+	pid_t pid;
+
+	for (;;) {
+		pid = wait4(-1, &status, WNOHANG, &usage);
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			return;
+		at = bucket(l, pid);
+		while (*at != NULL && (*at)->pid != pid)
+			at = &(*at)->next;
+		/* Else an orphan that a program left behind. */
+		if (*at != NULL)
+			program_ended(l, at, status, &usage);
+	}
+}
+
+/* ---- all of them ------------------------------------------------------------------- */
+
+void
+programs_kill(struct launcher *l, int signal)
+{
+	const struct program *program;
+	unsigned i;
+
+	for (i = 0; i < PROGRAM_BUCKETS; i++)
+		for (program = l->buckets[i]; program != NULL;
+		     program = program->next)
+			kill_group(program, signal);
+}
+
+void
+programs_release(struct launcher *l)
+{
+	struct program *program;
+	unsigned i;
+
+	for (i = 0; i < PROGRAM_BUCKETS; i++)
+		while ((program = l->buckets[i]) != NULL) {
+			l->buckets[i] = program->next;
+			alarm_clear(l, &program->limit);
+			output_close(l, program->output);
+			generation_unref(l, program->gen);
+			pool_put(l->program_pool, program);
+		}
+	while (l->orphans != NULL)
+		output_close(l, l->orphans);
+}
