@@ -14,7 +14,6 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 %canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c
 %canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
 %canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
-%canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
 %canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c
 
 if FUZZING
@@ -22,12 +21,10 @@ FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 %canon_reldir%_fuzz_conf_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
-%canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
 else
 %canon_reldir%_fuzz_conf_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
-%canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
 endif
