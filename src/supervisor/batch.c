@@ -113,7 +113,8 @@ batch_add(struct batch *batch, uint32_t type, const void *body, size_t n,
 	*msg = (struct batch_msg){
 		.type = type, .n = (uint32_t)n, .fd = shared_fd_ref(fd)
 	};
-	memcpy(msg->body, body, n);
+	if (n > 0)
+		memcpy(msg->body, body, n);
 	return 0;
 }
 

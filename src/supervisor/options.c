@@ -123,7 +123,7 @@ options_parse(int argc, char **argv, struct options *ret)
 	opterr = 0;
 	for (;;) {
 		/* Where a refused long option stands: getopt_long has not moved on before. */
-		int at = optind;
+		int at = optind > 0 ? optind : 1;
 
 		optopt = 0;
 		c = getopt_long(argc, argv, "+:c:", longs, NULL);
