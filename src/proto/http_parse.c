@@ -20,7 +20,13 @@ const struct http_limits http_limits = {
 
 /* ---- bytes ---- */
 
-enum { B_TOKEN = 1, B_TARGET = 2, B_NAME = 4, B_HEX = 8, B_DIGIT = 16 };
+enum {
+	B_TOKEN = 1,
+	B_TARGET = 2,
+	B_NAME = 4,
+	B_HEX = 8,
+	B_DIGIT = 16
+};
 
 /*
  * B_TARGET is every visible ASCII character except those that no client leaves
@@ -213,12 +219,17 @@ http_next_member(struct cab_slice *list, struct cab_slice *member)
 
 /* ---- lines ---- */
 
-enum { LINE_PARTIAL, LINE_WHOLE, LINE_LONG, LINE_BAD };
+enum {
+	LINE_PARTIAL,
+	LINE_WHOLE,
+	LINE_LONG,
+	LINE_BAD
+};
 
 /* Looks for the end of the line at pos->line, which may have max bytes before its CRLF. */
 static inline int
-line_end(const char *p, size_t n, size_t max, struct http_pos *pos,
-    size_t *ret_end)
+line_end(
+    const char *p, size_t n, size_t max, struct http_pos *pos, size_t *ret_end)
 {
 	size_t limit = pos->line + max; /* the CR must stand here or earlier */
 	size_t end = n < limit + 1 ? n : limit + 1;
@@ -283,14 +294,31 @@ version_parse(const char *p, uint8_t *ret_minor)
 	return 0;
 }
 
+/* Digits of a number that fits 16 bits, or nothing (RFC 3986, 3.2.3). */
+static bool
+is_port(struct cab_slice s)
+{
+	unsigned port = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is(s.p[i], B_DIGIT))
+			return false;
+		port = port * 10 + (unsigned)(s.p[i] - '0');
+		if (port > UINT16_MAX)
+			return false;
+	}
+	return true;
+}
+
 bool
 http_is_host(struct cab_slice s)
 {
 	size_t i = 0;
 
 	if (s.n > 0 && s.p[0] == '[') {
-		for (i = 1; i < s.n && (is(s.p[i], B_HEX) || s.p[i] == ':' ||
-		    s.p[i] == '.'); i++)
+		for (i = 1; i < s.n &&
+		     (is(s.p[i], B_HEX) || s.p[i] == ':' || s.p[i] == '.');
+		     i++)
 			;
 		if (i < 3 || i == s.n || s.p[i++] != ']')
 			return false;
@@ -308,13 +336,8 @@ http_is_host(struct cab_slice s)
 	}
 	if (i == s.n)
 		return true;
-	if (s.p[i++] != ':')
-		return false;
-	for (; i < s.n; i++) {
-		if (!is(s.p[i], B_DIGIT))
-			return false;
-	}
-	return true;
+	return s.p[i] == ':' &&
+	    is_port((struct cab_slice){ s.p + i + 1, s.n - i - 1 });
 }
 
 /* Splits what follows the authority into path and query; rest is empty or starts with '/' or '?'. */
@@ -421,8 +444,7 @@ static const struct known {
 	[4] = { { "host", HTTP_F_HOST } },
 	[5] = { { "range", HTTP_F_RANGE } },
 	[6] = { { "expect", HTTP_F_EXPECT } },
-	[8] = { { "if-match", HTTP_F_IF_MATCH },
-	    { "if-range", HTTP_F_IF_RANGE } },
+	[8] = { { "if-match", HTTP_F_IF_MATCH }, { "if-range", HTTP_F_IF_RANGE } },
 	[10] = { { "connection", HTTP_F_CONNECTION } },
 	[13] = { { "if-none-match", HTTP_F_IF_NONE_MATCH } },
 	[14] = { { "content-length", HTTP_F_CONTENT_LENGTH } },
@@ -445,8 +467,8 @@ connection_field(struct cab_slice value, struct http_request *req)
 }
 
 static void
-known_field(enum http_field field, struct cab_slice value,
-    struct http_request *req)
+known_field(
+    enum http_field field, struct cab_slice value, struct http_request *req)
 {
 	unsigned bit = 1u << field;
 
@@ -478,8 +500,8 @@ field_line(const char *p, size_t n, struct http_request *req)
 		return 0;
 	for (size_t k = 0; k < 2 && known[i][k].name; k++) {
 		if (name_eq(p, known[i][k].name, i)) {
-			known_field(known[i][k].field,
-			    trim(p + i + 1, n - i - 1), req);
+			known_field(
+			    known[i][k].field, trim(p + i + 1, n - i - 1), req);
 			break;
 		}
 	}
@@ -487,8 +509,8 @@ field_line(const char *p, size_t n, struct http_request *req)
 }
 
 bool
-http_next_field(struct cab_slice *fields, struct cab_slice *name,
-    struct cab_slice *value)
+http_next_field(
+    struct cab_slice *fields, struct cab_slice *name, struct cab_slice *value)
 {
 	const char *colon, *lf;
 	size_t n;
@@ -516,8 +538,7 @@ length_parse(struct cab_slice s, int64_t *ret)
 	if (s.n == 0)
 		return -400;
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is(s.p[i], B_DIGIT) ||
-		    __builtin_mul_overflow(n, 10, &n) ||
+		if (!is(s.p[i], B_DIGIT) || __builtin_mul_overflow(n, 10, &n) ||
 		    __builtin_add_overflow(n, s.p[i] - '0', &n))
 			return -400;
 	}
@@ -677,7 +698,8 @@ http_parse_head(const char *p, size_t n, const struct http_limits *limits,
 			return r;
 		if (!resumed)
 			break;
-		/* The lines read by earlier calls left nothing behind: once more, now that all are here. */
+		/* The lines read by earlier calls left nothing behind: once
+		 * more, now that all are here. */
 		resumed = false;
 		*pos = (struct http_pos){ 0 };
 	}
@@ -774,8 +796,7 @@ chunk_byte(struct http_chunked *c, char b, uint64_t max_body)
 	case C_EXTENSION:
 		if (b == '\r')
 			c->state = C_SIZE_LF;
-		else if (is_control(b) ||
-		    ++c->overhead > HTTP_CHUNK_OVERHEAD_MAX)
+		else if (is_control(b) || ++c->overhead > HTTP_CHUNK_OVERHEAD_MAX)
 			return -400;
 		return 0;
 	case C_SIZE_LF:

@@ -28,15 +28,24 @@ enum http_method {
 	HTTP_OTHER /* a token, but no method that is known here */
 };
 
-enum http_form { HTTP_ORIGIN, HTTP_ABSOLUTE, HTTP_AUTHORITY, HTTP_ASTERISK };
+enum http_form {
+	HTTP_ORIGIN,
+	HTTP_ABSOLUTE,
+	HTTP_AUTHORITY,
+	HTTP_ASTERISK
+};
 
-enum http_expect { HTTP_EXPECT_NOTHING, HTTP_EXPECT_CONTINUE, HTTP_EXPECT_UNKNOWN };
+enum http_expect {
+	HTTP_EXPECT_NOTHING,
+	HTTP_EXPECT_CONTINUE,
+	HTTP_EXPECT_UNKNOWN
+};
 
 /* The sum of the first two must stay below 65,000: positions are 16 bits wide. */
 struct http_limits {
-	uint16_t line_max;   /* request line without its CRLF; more is 414 */
-	uint16_t head_max;   /* header section with its empty line; more is 431 */
-	uint8_t fields_max;  /* field lines; more is 431 */
+	uint16_t line_max; /* request line without its CRLF; more is 414 */
+	uint16_t head_max; /* header section with its empty line; more is 431 */
+	uint8_t fields_max; /* field lines; more is 431 */
 };
 
 /* What the daemon uses. */
@@ -49,8 +58,8 @@ extern const struct http_limits http_limits;
 struct http_pos {
 	uint16_t line;     /* start of the line that is not complete */
 	uint16_t searched; /* no line end before this */
-	uint16_t head;     /* start of the header section, 0 while in the request line */
-	uint8_t fields;    /* complete field lines */
+	uint16_t head; /* start of the header section, 0 while in the request line */
+	uint8_t fields; /* complete field lines */
 };
 
 /* The fields that mean something to a server of files and fixed replies. */
@@ -85,9 +94,10 @@ struct http_request {
 	uint16_t seen, twice; /* bits of enum http_field */
 	int64_t length;       /* Content-Length */
 	struct cab_slice method_text, target;
-	struct cab_slice path;   /* of the target, still encoded; "*" and authorities as they are */
-	struct cab_slice query;  /* with its '?', empty if there is none */
-	struct cab_slice host;   /* the target's authority, else Host; p == NULL: neither */
+	struct cab_slice
+	    path; /* of the target, still encoded; "*" and authorities as they are */
+	struct cab_slice query; /* with its '?', empty if there is none */
+	struct cab_slice host; /* the target's authority, else Host; p == NULL: neither */
 	struct cab_slice fields; /* all field lines, for http_next_field */
 	struct cab_slice field[HTTP_F_MAX]; /* the first of each, valid if seen */
 };
@@ -104,11 +114,12 @@ http_has(const struct http_request *req, enum http_field field)
  * complete, or a negated status (400, 414, 431, 505) after which the connection
  * must be closed.  One empty line before the request is skipped (RFC 9112, 2.2).
  */
-int http_parse_head(const char *p, size_t n, const struct http_limits *limits, struct http_pos *pos,
-    struct http_request *req);
+int http_parse_head(const char *p, size_t n, const struct http_limits *limits,
+    struct http_pos *pos, struct http_request *req);
 
 /* Takes the next field line off the field lines of a parsed head; false at the end. */
-bool http_next_field(struct cab_slice *fields, struct cab_slice *name, struct cab_slice *value);
+bool http_next_field(
+    struct cab_slice *fields, struct cab_slice *name, struct cab_slice *value);
 
 /* Whether the bytes are a token (RFC 9110, 5.6.2), and whether they can stand in a field value. */
 bool http_is_token(struct cab_slice s);
@@ -142,6 +153,7 @@ struct http_chunked {
  * status (400, 413 for more than max_body bytes, 431 for too many trailers).
  * *ret_used is the number of bytes that belong to the body.
  */
-int http_chunked_read(struct http_chunked *c, const char *p, size_t n, uint64_t max_body, size_t *ret_used);
+int http_chunked_read(struct http_chunked *c, const char *p, size_t n,
+    uint64_t max_body, size_t *ret_used);
 
 #endif

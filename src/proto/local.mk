@@ -11,10 +11,24 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/discard.c \
 	%reldir%/daytime.c \
 	%reldir%/http.c \
-	%reldir%/http_parse.c \
-	%reldir%/http_parse.h \
+	%reldir%/http.h \
+	%reldir%/http_cache.c \
+	%reldir%/http_cache.h \
+	%reldir%/http_cond.c \
+	%reldir%/http_cond.h \
 	%reldir%/http_file.c \
 	%reldir%/http_file.h \
+	%reldir%/http_inspect.c \
+	%reldir%/http_mime.c \
+	%reldir%/http_opts.c \
+	%reldir%/http_parse.c \
+	%reldir%/http_parse.h \
+	%reldir%/http_reply.c \
+	%reldir%/http_reply.h \
+	%reldir%/http_route.c \
+	%reldir%/http_route.h \
+	%reldir%/http_static.c \
+	%reldir%/http_static.h \
 	%reldir%/smtp.c \
 	%reldir%/smtp_parse.c \
 	%reldir%/smtp_parse.h

@@ -18,8 +18,8 @@
 
 #include "proto/http_parse.h"
 
-#define OK   1
-#define MORE 0
+#define OK         1
+#define MORE       0
 
 #define GUARD_SIZE (64 * 1024)
 
@@ -63,10 +63,13 @@ struct entry {
 	int status; /* OK, MORE or an HTTP status */
 };
 
-#define E(text, status) { text, sizeof(text) - 1, status }
-#define GET	     "GET / HTTP/1.1\r\nHost: a\r\n"
-#define POST	     "POST / HTTP/1.1\r\nHost: a\r\n"
-#define END	     "\r\n"
+#define E(text, status)                        \
+	{                                      \
+		text, sizeof(text) - 1, status \
+	}
+#define GET  "GET / HTTP/1.1\r\nHost: a\r\n"
+#define POST "POST / HTTP/1.1\r\nHost: a\r\n"
+#define END  "\r\n"
 
 static const struct entry heads[] = {
 	/* request lines */
@@ -195,6 +198,9 @@ static const struct entry heads[] = {
 	E("GET / HTTP/1.1\r\nHost: a:\r\n\r\n", OK),
 	E("GET / HTTP/1.1\r\nHost: a:80\r\n\r\n", OK),
 	E("GET / HTTP/1.1\r\nHost: a:80a\r\n\r\n", 400),
+	E("GET / HTTP/1.1\r\nHost: a:0065535\r\n\r\n", OK),
+	E("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400),
+	E("GET / HTTP/1.1\r\nHost: a:18446744073709551617\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
@@ -240,8 +246,7 @@ static const struct entry heads[] = {
 	E(POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END, 400),
 	E(POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END, 400),
 	E(POST "Content-Length: 5\r\nTransfer-Encoding: identity\r\n" END, 400),
-	E(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"
-	       END,
+	E(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END,
 	    400),
 	E(POST "Transfer-Encoding: chunked, chunked\r\n" END, 400),
 	E(POST "Transfer-Encoding: gzip, chunked\r\n" END, 400),
@@ -286,8 +291,7 @@ in_steps(const char *bytes, size_t n, size_t first, size_t step,
 	struct http_request req;
 
 	for (size_t k = first;; k = k + step < n ? k + step : n) {
-		int r = http_parse_head(guarded(bytes, k), k, limits, &pos,
-		    &req);
+		int r = http_parse_head(guarded(bytes, k), k, limits, &pos, &req);
 
 		if (r != 0 || k == n)
 			return r;
@@ -295,8 +299,8 @@ in_steps(const char *bytes, size_t n, size_t first, size_t step,
 }
 
 static void
-check_splits(const char *bytes, size_t n, const struct http_limits *limits,
-    int expected)
+check_splits(
+    const char *bytes, size_t n, const struct http_limits *limits, int expected)
 {
 	struct http_request req;
 	int whole = at_once(guarded(bytes, n), n, limits, &req);
@@ -322,8 +326,8 @@ test_heads(void **state)
 	(void)state;
 	assert_true(sizeof(heads) / sizeof(heads[0]) >= 80);
 	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
-		check_splits(heads[i].bytes, heads[i].n, &http_limits,
-		    heads[i].status);
+		check_splits(
+		    heads[i].bytes, heads[i].n, &http_limits, heads[i].status);
 }
 
 /* Nothing behind the head changes what is made of it. */
@@ -420,16 +424,16 @@ static void
 test_methods(void **state)
 {
 	static const char *const names[] = { "GET", "HEAD", "POST", "PUT",
-		"DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "get",
-		"GETX", "GE" };
+		"DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "get", "GETX",
+		"GE" };
 	char text[100];
 
 	(void)state;
 	for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
 		snprintf(text, sizeof(text), "%s %s HTTP/1.0\r\n\r\n", names[i],
 		    i == HTTP_CONNECT ? "a:1" : "/");
-		assert_int_equal(good(text).method,
-		    i < HTTP_OTHER ? i : HTTP_OTHER);
+		assert_int_equal(
+		    good(text).method, i < HTTP_OTHER ? i : HTTP_OTHER);
 	}
 }
 
@@ -478,8 +482,7 @@ test_connection(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		snprintf(text, sizeof(text), "GET / HTTP/%s\r\n",
-		    cases[i].text);
+		snprintf(text, sizeof(text), "GET / HTTP/%s\r\n", cases[i].text);
 		assert_int_equal(good(text).keep_alive, cases[i].keep);
 	}
 }
@@ -491,8 +494,8 @@ test_expect(void **state)
 	assert_int_equal(good(GET END).expect, HTTP_EXPECT_NOTHING);
 	assert_int_equal(good(GET "Expect: 100-Continue\r\n" END).expect,
 	    HTTP_EXPECT_CONTINUE);
-	assert_int_equal(good(GET "Expect: tea\r\n" END).expect,
-	    HTTP_EXPECT_UNKNOWN);
+	assert_int_equal(
+	    good(GET "Expect: tea\r\n" END).expect, HTTP_EXPECT_UNKNOWN);
 	assert_int_equal(
 	    good(GET "Expect: 100-continue\r\nExpect: tea\r\n" END).expect,
 	    HTTP_EXPECT_UNKNOWN);
@@ -616,8 +619,8 @@ test_field_count(void **state)
 		size_t n = (size_t)snprintf(buf, sizeof(buf), GET);
 
 		for (unsigned i = 1; i < fields; i++)
-			n += (size_t)snprintf(buf + n, sizeof(buf) - n,
-			    "X%u: y\r\n", i);
+			n += (size_t)snprintf(
+			    buf + n, sizeof(buf) - n, "X%u: y\r\n", i);
 		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "\r\n");
 		check_splits(buf, n, &http_limits, fields <= 64 ? OK : 431);
 	}
@@ -742,8 +745,7 @@ test_chunked(void **state)
 
 			if (outcome(r) != bodies[i].status)
 				fail_msg("\"%s\" by %zu: %d instead of %d",
-				    bodies[i].bytes, step, r,
-				    bodies[i].status);
+				    bodies[i].bytes, step, r, bodies[i].status);
 			if (r == 1)
 				assert_int_equal(used, n);
 		}
