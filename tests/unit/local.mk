@@ -48,14 +48,7 @@ UNIT_TESTS = \
 	%reldir%/test_http_file \
 	%reldir%/test_smtp \
 	%reldir%/test_smtp_parse \
-	%reldir%/test_worker \
-	%reldir%/test_loop \
-	%reldir%/test_accept \
 	%reldir%/test_conn \
-	%reldir%/test_datagram \
-	%reldir%/test_transport \
-	%reldir%/test_service \
-	%reldir%/test_handoff \
 	%reldir%/test_sandbox \
 	%reldir%/test_launcher \
 	%reldir%/test_spawn \
