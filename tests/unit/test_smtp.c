@@ -231,7 +231,7 @@ static const struct session sessions[] = {
 	    "252 2.5.0 Cannot verify the user\r\n"
 	    "501 5.5.4 Command needs an argument\r\n"
 	    "502 5.5.1 EXPN not implemented\r\n" },
-	{ SINK, OPEN, "\r\nFOO\r\n NOOP\r\nNOOPS\r\nNOO\r\nN\0\r\n",
+	{ SINK, OPEN, "\r\nFOO\r\n NOOP\r\nNOOPS\r\nNOO\r\n",
 	    UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN },
 	{ SINK, OPEN, "AUTH PLAIN AAA=\r\nSTARTTLS\r\n",
 	    "502 5.5.1 AUTH not implemented\r\n"
@@ -339,6 +339,11 @@ static const struct session sessions[] = {
 	    EHLO_SINK "550 5.6.7 Sender address needs SMTPUTF8\r\n"
 		      "555 5.5.4 Parameter not supported\r\n" MAIL_OK
 		      "553 5.6.7 Recipient address needs SMTPUTF8\r\n" },
+	{ SINK, OPEN,
+	    EHLO "MAIL FROM:<a@b> SMTPUTF8\r\n" EHLO MAIL
+		 "RCPT TO:<\303\274@b>\r\n",
+	    EHLO_SINK MAIL_OK EHLO_SINK MAIL_OK
+	    "553 5.6.7 Recipient address needs SMTPUTF8\r\n" },
 	/* Errors end a session, unless a message got through. */
 	{ SINK, CLOSED,
 	    "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n0\r\nNOOP\r\n",
@@ -367,6 +372,25 @@ test_sessions(void **state)
 	}
 	server_stop(&servers[SINK]);
 	server_stop(&servers[BANNER]);
+}
+
+/* A NUL neither ends a line nor a word. */
+static void
+test_nul(void **state)
+{
+	static const char script[] = "NOOP \0 x\r\nNO\0OP\r\nNOOP\0\r\n\0\r\n" EHLO
+				     "MAIL FROM:<a\0@b>\r\n"
+				     "MAIL FROM:<a@b> SIZE=1\0\r\n" MAIL
+				     "RCPT TO:<c@d>\0\r\n";
+	static const char want[] = OK UNKNOWN UNKNOWN UNKNOWN EHLO_SINK
+	    "501 5.1.7 Bad sender address syntax\r\n"
+	    "501 5.5.4 Bad parameter syntax\r\n" MAIL_OK
+	    "501 5.1.3 Bad recipient address syntax\r\n";
+	struct server s = server_plain(SINK);
+
+	(void)state;
+	check_session(&s, script, sizeof(script) - 1, want, OPEN);
+	server_stop(&s);
 }
 
 /* ---- smuggling -------------------------------------------------------- */
@@ -632,6 +656,7 @@ test_message_limit(void **state)
 {
 	struct server s = server_start(SINK,
 	    (struct setting){ "max_message", 100 }, (struct setting){ NULL, 0 });
+	static const char next[] = MAIL RCPT DATA "short\r\n.\r\n";
 	static const char ehlo[] =
 	    "250-mx.test Hello [192.0.2.1]\r\n"
 	    "250-PIPELINING\r\n250-SIZE 100\r\n250-8BITMIME\r\n"
@@ -656,15 +681,16 @@ test_message_limit(void **state)
 		char *text = padded(cases[i].before, cases[i].n, cases[i].after);
 		char want[1024];
 
-		snprintf(want, sizeof(want), "%s%s%s%s%s%s%s", ehlo, MAIL_OK,
-		    RCPT_OK, DATA_OK, cases[i].want, MAIL_OK, RCPT_OK);
+		snprintf(want, sizeof(want), "%s%s%s%s", ehlo,
+		    MAIL_OK RCPT_OK DATA_OK, cases[i].want,
+		    MAIL_OK RCPT_OK DATA_OK STORED);
 		for (step = 1; step <= 128; step++) {
 			struct mem_conn *conn = mem_open(s.service);
 
 			play(conn, BEGIN, strlen(BEGIN), WHOLE);
 			mem_feed_split(conn, text, strlen(text), step);
-			/* Either way the next transaction can begin. */
-			play(conn, MAIL RCPT, strlen(MAIL RCPT), WHOLE);
+			/* Either way the next message is counted for itself. */
+			play(conn, next, sizeof(next) - 1, WHOLE);
 			check_heard(conn, want, text);
 			mem_free(conn);
 		}
@@ -698,6 +724,10 @@ test_recipient_and_error_limits(void **state)
 	    (struct setting){ "max_errors", 1 });
 	static const char many[] = EHLO MAIL RCPT RCPT RCPT RCPT RCPT DATA
 	    ".\r\n" MAIL RCPT "FOO\r\nNOOP\r\n";
+	static const char again[] = EHLO MAIL RCPT RCPT EHLO MAIL RCPT RCPT
+	    "RSET\r\n" MAIL RCPT RCPT;
+	static const char want_again[] = EHLO_SINK MAIL_OK RCPT_OK RCPT_OK
+	    EHLO_SINK MAIL_OK RCPT_OK RCPT_OK OK MAIL_OK RCPT_OK RCPT_OK;
 	static const char want[] = EHLO_SINK MAIL_OK RCPT_OK RCPT_OK
 	    "452 4.5.3 Too many recipients\r\n"
 	    "452 4.5.3 Too many recipients\r\n"
@@ -706,6 +736,7 @@ test_recipient_and_error_limits(void **state)
 
 	(void)state;
 	check_session(&s, many, sizeof(many) - 1, want, CLOSED);
+	check_session(&s, again, sizeof(again) - 1, want_again, OPEN);
 	server_stop(&s);
 }
 
@@ -716,29 +747,27 @@ test_pipelining_against_a_slow_reader(void **state)
 	enum {
 		N = 20000
 	};
+	static const char want[] = EHLO_SINK;
+	const size_t want_n = sizeof(want) - 1;
 	struct server s = server_plain(SINK);
 	struct mem_conn *conn = mem_open(s.service);
+	size_t i, n = 0, before;
 	const char *out;
-	size_t i, n;
 
 	(void)state;
 	mem_clear_output(conn);
 	mem_window(conn, 0);
 	for (i = 0; i < N; i++)
-		mem_feed(conn, "NOOP\r\n", 6);
+		mem_feed(conn, "EHLO x\r\n", 8);
 	assert_true(mem_stashed(conn) <= 65536);
-	while (mem_output(conn, &n), n < N * (sizeof(OK) - 1)) {
-		size_t before = n;
-
+	do {
+		before = n;
 		mem_window(conn, 10007);
-		mem_output(conn, &n);
-		assert_true(n > before);
-	}
-	out = mem_output(conn, &n);
-	assert_int_equal(n, N * (sizeof(OK) - 1));
+		out = mem_output(conn, &n);
+	} while (n > before);
+	assert_int_equal(n, N * want_n);
 	for (i = 0; i < N; i++)
-		assert_memory_equal(
-		    out + i * (sizeof(OK) - 1), OK, sizeof(OK) - 1);
+		assert_memory_equal(out + i * want_n, want, want_n);
 	mem_window(conn, SIZE_MAX);
 	mem_feed(conn, QUIT, strlen(QUIT));
 	assert_true(mem_finished(conn));
@@ -872,6 +901,59 @@ test_slow_lines(void **state)
 	check_heard(conn, OK OK OK OK OK OK OK OK, "slow lines");
 	assert_false(mem_finished(conn));
 	mem_free(conn);
+	server_stop(&s);
+}
+
+/* What was complete in time leaves nothing behind that strikes later. */
+static void
+test_no_deadline_is_left(void **state)
+{
+	static const char *const scripts[] = { "NO|OP\r\n",
+		"NO|OP\r\nN|OOP\r\n", BEGIN "x\r\n|.\r\n" };
+	struct server s = server_plain(SINK);
+	size_t i;
+	int n;
+
+	(void)state;
+	for (i = 0; i < CAB_N(scripts); i++) {
+		struct mem_conn *conn = mem_open(s.service);
+
+		play(conn, scripts[i], strlen(scripts[i]), WHOLE);
+		for (n = 0; n < 5; n++) {
+			mem_advance(s.service, IDLE / 3);
+			mem_feed(conn, "NOOP\r\n", 6);
+		}
+		assert_false(mem_finished(conn));
+		mem_free(conn);
+	}
+	server_stop(&s);
+}
+
+/* The last reply must not be lost to a reset: what the peer still sends is read away. */
+static void
+test_lingers_after_the_last_reply(void **state)
+{
+	static const char *const scripts[] = { "\n", "GET / HTTP/1.1\r\n",
+		"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n0\r\n" };
+	struct server s = server_plain(SINK);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < CAB_N(scripts); i++) {
+		struct mem_conn *conn = mem_open(s.service);
+		size_t before, after;
+
+		mem_feed(conn, scripts[i], strlen(scripts[i]));
+		assert_true(mem_finished(conn));
+		assert_false(mem_closed(conn));
+		mem_output(conn, &before);
+		mem_feed(conn, EHLO MAIL, strlen(EHLO MAIL));
+		mem_output(conn, &after);
+		assert_int_equal(before, after);
+		mem_half_close(conn);
+		assert_true(mem_closed(conn));
+		mem_free(conn);
+	}
 	server_stop(&s);
 }
 
@@ -1162,6 +1244,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_smuggling_in_messages),
 		cmocka_unit_test(test_smuggling_in_commands),
 		cmocka_unit_test(test_data_too_early),
@@ -1176,6 +1259,8 @@ main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_dribbled_line),
 		cmocka_unit_test(test_slow_lines),
+		cmocka_unit_test(test_no_deadline_is_left),
+		cmocka_unit_test(test_lingers_after_the_last_reply),
 		cmocka_unit_test(test_message_rate),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_reset),
