@@ -183,7 +183,7 @@ smtp_code(const char *line)
 	    (unsigned)(line[1] - '0') * 10 + (unsigned)(line[2] - '0');
 }
 
-/* Replies and ends the session; what the peer still sends is read away so that it sees the reply. */
+/* Replies and ends the session; what still comes is read away, so that the reply arrives. */
 static enum cab_verdict
 smtp_end(struct cab_conn *conn, const char *line)
 {

@@ -252,7 +252,7 @@ take_let_dig(struct cab_slice *s, unsigned flags, bool *utf8)
 static int
 take_label(struct cab_slice *s, unsigned flags, bool *utf8)
 {
-	/* Characters, since the limit is one of the encoded form, which has at least one octet for each. */
+	/* In characters: the limit is the encoded form's, which has an octet or more for each. */
 	size_t length = 0;
 	bool hyphen = true;
 	int r;

@@ -197,7 +197,7 @@ check_replies(const struct output *out)
 	}
 }
 
-/* Whether one run ended because DATA and more came in one read, and agrees with the other up to there. */
+/* Whether one run ended because DATA and more came in one read, agreeing up to there. */
 static bool
 ended_early(const struct output *early, const struct output *other)
 {
