@@ -46,8 +46,8 @@ def find_binary():
     named = os.environ.get("CABINETD")
     if named:
         return Path(named).resolve() if os.access(named, os.X_OK) else None
-    for place in ("build/test/cabinetd", "build/test/sbin/cabinetd",
-                  "cabinetd", "sbin/cabinetd", "src/cabinetd"):
+    for place in ("build/test/sanitized/cabinetd", "build/test/cabinetd",
+                  "build/cabinetd", "cabinetd"):
         path = REPO / place
         if path.is_file() and os.access(path, os.X_OK):
             return path.resolve()

@@ -460,7 +460,8 @@ def test_rate_per_source_charges_only_the_source(one):
     # Today one client can switch a service off for everybody.
     _, port = one(limits={"per_source_rate": "3/min"})
     got = [served(port, source="127.0.0.2") for _ in range(50)]
-    assert 3 <= sum(got) <= 5
+    # Twice the count may come at once, and time goes by.
+    assert 3 <= sum(got) <= 8
     for number in range(10, 20):
         assert served(port, source=f"127.0.0.{number}")
 

@@ -604,6 +604,16 @@ def test_duplicate_over_two_files(check, work):
     assert f"{two}:2: error: " in result.all and "12345" in result.all
 
 
+@pytest.mark.parametrize("text", ["workers = 1;\n", 'user = "nobody";\n',
+                                  "defaults = { };\n",
+                                  'include = "/tmp";\n'])
+def test_a_drop_in_holds_services_and_nothing_else(check, work, text):
+    dropin(work, "one.conf", text + entry("one", 12345))
+    result = check("services = ( );\n")
+    assert result.returncode == 78, result.all
+    assert f"{work}/cabinetd.conf.d/one.conf:1: error: " in result.all
+
+
 def test_drop_in_traps(check, work):
     folder = work / "cabinetd.conf.d"
     folder.mkdir()

@@ -183,7 +183,7 @@ PEER = {"TCPREMOTEIP", "TCPREMOTEPORT", "TCPLOCALIP", "TCPLOCALPORT", "PROTO",
         "REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT"}
 # What a login would set from the account, and our own names.
 ALLOWED = re.compile(r"HOME|USER|LOGNAME|SHELL|CABINETD_[A-Z_]+|SERVER_ADDR"
-                     r"|SERVER_PORT|LC_CTYPE")
+                     r"|SERVER_PORT|LC_CTYPE|REMOTE_(UID|GID|PID)")
 
 
 def parse_env(data):
@@ -222,6 +222,8 @@ def test_environment_over_unix(tools):
         env = parse_env(receive_all(sock, reset_ok=True))
     assert "TCPREMOTEIP" not in env and "TCPREMOTEPORT" not in env
     assert env.get("PROTO") == "UNIX"
+    assert env.get("REMOTE_UID", str(os.getuid())) == str(os.getuid())
+    assert env.get("REMOTE_PID", str(os.getpid())) == str(os.getpid())
     surplus = {name for name in set(env) - ALWAYS - PEER
                if not ALLOWED.fullmatch(name) and not name.startswith("UNIX")}
     assert not surplus
