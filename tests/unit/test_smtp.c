@@ -618,6 +618,10 @@ test_line_limit(void **state)
 	check_padded(&s, EHLO "MAIL FROM:<", 64,
 	    "@[192.0.2.1]> SIZE=10485760 BODY=8BITMIME SMTPUTF8\r\n",
 	    EHLO_SINK MAIL_OK, OPEN);
+	check_padded(&s, EHLO "MAIL FROM:<", 65, "@b>\r\n",
+	    EHLO_SINK "501 5.1.7 Sender address too long\r\n", OPEN);
+	check_padded(&s, EHLO MAIL "RCPT TO:<c@", 64, ">\r\n",
+	    EHLO_SINK MAIL_OK "501 5.1.3 Recipient address too long\r\n", OPEN);
 	/* A line that does not end. */
 	check_padded(&s, "", 65534, "\r\nNOOP\r\n", TOO_LONG OK, OPEN);
 	check_padded(&s, "", 65535, "\r\nNOOP\r\n",
