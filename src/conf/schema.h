@@ -98,7 +98,8 @@ enum cab_flags {
 	CAB_F_OPEN = 1 << 5,     /* PATH with DIR or FILE: the supervisor opens it and workers get the descriptor */
 	CAB_F_NONEMPTY = 1 << 6, /* STRING or STRINGS: "" and () are errors */
 	CAB_F_TEXT = 1 << 7,     /* STRING: may hold line breaks; without it control characters are errors */
-	CAB_F_UNLIMITED = 1 << 8 /* INT/SIZE/TIME: the word "unlimited" means 0; shown that way */
+	CAB_F_UNLIMITED = 1 << 8, /* INT/SIZE/TIME: the word "unlimited" means 0; shown that way */
+	CAB_F_UNSET = 1 << 9     /* not given means something that no value means: then shown as not set */
 };
 
 struct cab_group {
