@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
@@ -376,37 +375,16 @@ open_resources(struct apply *apply, struct state *state)
 
 /* ---- telling the roles -------------------------------------------------------------- */
 
-static int
-make_snapshot(struct apply *apply, struct state *state)
-{
-	struct cab_buf bytes = CAB_BUF_INIT(0);
-	int r, fd = -1;
-
-	r = conf_encode(state->conf, &bytes);
-	if (r == 0) {
-		fd = fd_sealed_memfd(
-		    "cabinetd-config", buf_slice(&bytes).p, buf_len(&bytes));
-		r = fd < 0 ? fd : 0;
-	}
-	if (r == 0) {
-		state->snapshot_n = buf_len(&bytes);
-		state->snapshot = shared_fd_new(fd);
-		r = state->snapshot != NULL ? 0 : -ENOMEM;
-	}
-	buf_release(&bytes);
-	if (r < 0)
-		diag_add(&apply->findings, CAB_ERROR, NULL, 0,
-		    "cannot write the configuration down for the other "
-		    "processes: %s",
-		    strerror(-r));
-	return r;
-}
-
-/* The launcher itself polls the sockets of programs that take them over; workers all others. */
+/*
+ * Workers accept for everyone but programs that take their socket over, which
+ * the launcher polls itself; of other programs it learns the slot this way.
+ */
 static bool
-for_launcher(const struct cab_service *service)
+is_for(const struct cab_service *service, bool launcher)
 {
-	return service->exec != NULL && service->exec->wait;
+	if (launcher)
+		return service->exec != NULL;
+	return service->exec == NULL || !service->exec->wait;
 }
 
 static int
@@ -422,7 +400,7 @@ add_listeners(struct batch *batch, const struct state *state, bool launcher)
 			.listen = at->listen,
 			.slot = state->plan.services[at->service].slot };
 
-		if (for_launcher(service_of(state, i)) != launcher)
+		if (!is_for(service_of(state, i), launcher))
 			continue;
 		for (size_t k = 0; k < place->n && r == 0; k++)
 			r = batch_add(batch, MSG_LISTENER, &body, sizeof(body),
@@ -631,23 +609,29 @@ prepare(struct apply *apply, struct state *state)
 	also = open_resources(apply, state);
 	if (r == 0)
 		r = also;
-	return r == 0 ? make_snapshot(apply, state) : r;
+	return r;
 }
 
 void
-apply_begin(struct apply *apply, struct cab_conf *conf)
+apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
+    size_t snapshot_n)
 {
+	struct shared_fd *snapshot = shared_fd_new(snapshot_fd);
 	struct state *state = calloc(1, sizeof(*state));
 	uint64_t now;
 	int r;
 
 	assert(apply->next == NULL);
-	if (state == NULL) {
+	if (state == NULL || snapshot == NULL) {
+		shared_fd_unref(snapshot);
+		free(state);
 		conf_free(conf);
 		out_of_memory(apply);
 		finish(apply, -ENOMEM);
 		return;
 	}
+	state->snapshot = snapshot;
+	state->snapshot_n = snapshot_n;
 	state->conf = conf;
 	apply->next = state;
 	r = prepare(apply, state);

@@ -38,10 +38,12 @@ struct apply_setup {
 int apply_new(struct apply **ret, const struct apply_setup *setup);
 
 /*
- * Applies a configuration, which is taken over.  Exactly one call of done
- * follows, perhaps before this returns.  Only when none is being applied.
+ * Applies a configuration; it and the memory file with its n bytes, which the
+ * roles will read, are taken over.  Exactly one call of done follows, perhaps
+ * before this returns.  Only when none is being applied.
  */
-void apply_begin(struct apply *apply, struct cab_conf *conf);
+void apply_begin(
+    struct apply *apply, struct cab_conf *conf, int snapshot_fd, size_t n);
 
 /* True between apply_begin and done. */
 bool apply_busy(const struct apply *apply);

@@ -7,6 +7,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/supervisor.h \
 	%reldir%/options.c \
 	%reldir%/options.h \
+	%reldir%/orphans.c \
+	%reldir%/orphans.h \
 	%reldir%/passed.c \
 	%reldir%/passed.h \
 	%reldir%/listen.c \

@@ -357,8 +357,9 @@ log_death(const struct role *role, const siginfo_t *info)
 	enum cab_log_level level = role->leaving ? CAB_LOG_WARNING : CAB_LOG_ERR;
 	bool exited = info->si_code == CLD_EXITED;
 
-	if (role->leaving && exited && info->si_status == 0)
-		level = CAB_LOG_DEBUG;
+	/* The launcher ends itself when it needs to start with other rights. */
+	if (exited && info->si_status == 0)
+		level = role->leaving ? CAB_LOG_DEBUG : CAB_LOG_NOTICE;
 	if (exited)
 		log_fields(level, NULL, NULL, 0,
 		    "%s (pid %d) ended with status %d", role->name,

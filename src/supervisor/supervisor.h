@@ -11,7 +11,6 @@
  * main() of the daemon as it is started, with the descriptions of the built-in
  * protocols.  Descriptors 0, 1 and 2 must be open.  Returns the exit status.
  */
-int supervisor_main(
-    int argc, char **argv, const struct cab_desc *const descs[]);
+int supervisor_main(int argc, char **argv, const struct cab_desc *const descs[]);
 
 #endif

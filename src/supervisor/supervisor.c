@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor's life: a fixed script at the start, an event loop that waits
+ * for signals and for the other roles, a drain at the end.  Owns configuration
+ * and listening sockets.  Never reads a byte of the network nor of a
+ * configuration file, and handles no signal but through the loop.
+ */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "conf/model.h"
+#include "stats/board.h"
+#include "supervisor/apply.h"
+#include "supervisor/notify.h"
+#include "supervisor/options.h"
+#include "supervisor/orphans.h"
+#include "supervisor/passed.h"
+#include "supervisor/reader.h"
+#include "supervisor/roles.h"
+
+#define DRAIN_MS 10000 /* for open connections when the daemon stops */
+
+struct supervisor {
+	const struct cab_desc *const *descs;
+	struct options options;
+	sd_event *event;
+	struct board *board;
+	int board_fd;
+	struct passed passed;
+	struct roles *roles;
+	struct apply *apply;
+	struct reader *reader; /* at work, else NULL */
+	sd_event_source *reader_io, *reader_timer;
+	struct notify_watchdog *watchdog;
+	uint32_t uid; /* of the workers; UINT32_MAX: ours */
+	enum cab_log_target target;
+	size_t services, sockets;
+	bool served, stopping;
+	bool again; /* a reload was asked for while one was under way */
+	int status; /* to exit with */
+};
+
+/* ---- the process itself ------------------------------------------------------------ */
+
+/*
+ * Root's other powers are switched off, not given up: where a unit sets
+ * NoNewPrivileges= the launcher would get back no more than we have.
+ */
+static const cap_value_t caps_needed[] = {
+	CAP_CHOWN, /* owner and group of unix sockets */
+	CAP_DAC_OVERRIDE, /* configuration, document roots, directories of unix sockets */
+	CAP_FOWNER,    /* mode of unix sockets given to somebody else */
+	CAP_KILL,      /* roles that run as somebody else */
+	CAP_NET_ADMIN, /* socket.mark, buffers beyond the system's maximum */
+	CAP_NET_BIND_SERVICE, /* ports below 1024 */
+	CAP_NET_RAW,          /* socket.interface changed on reload */
+};
+
+static int
+narrow_capabilities(void)
+{
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t have;
+	int r;
+
+	if (caps == NULL)
+		return -errno;
+	r = cap_clear_flag(caps, CAP_EFFECTIVE);
+	for (size_t i = 0; r == 0 && i < CAB_N(caps_needed); i++)
+		if (cap_get_flag(caps, caps_needed[i], CAP_PERMITTED, &have) == 0 &&
+		    have == CAP_SET)
+			r = cap_set_flag(
+			    caps, CAP_EFFECTIVE, 1, &caps_needed[i], CAP_SET);
+	if (r == 0)
+		r = cap_set_proc(caps);
+	r = r < 0 ? -errno : 0;
+	cap_free(caps);
+	return r;
+}
+
+/* Whoever started us may have left anything open; it must not reach the roles. */
+static void
+mark_inherited(void)
+{
+	if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	/* Before Linux 5.11. */
+	for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
+		(void)fd_set_cloexec(fd, 1);
+}
+
+static void
+settle(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2 };
+	int r;
+
+	for (size_t i = 0; i < CAB_N(ignored); i++)
+		(void)sigaction(ignored[i], &ignore, NULL);
+	mark_inherited();
+	umask(0077);
+	if (geteuid() == 0) {
+		/* No core file, of which a user could learn what root knows. */
+		(void)prctl(PR_SET_DUMPABLE, 0);
+		r = narrow_capabilities();
+		if (r < 0)
+			log_warning("cannot switch off root's capabilities: %s",
+			    strerror(-r));
+	}
+}
+
+/* ---- what the configuration says about the daemon itself ------------------------------ */
+
+static enum cab_log_level
+log_level(const struct cab_conf *conf)
+{
+	static const enum cab_log_level levels[] = {
+		[CAB_LOG_LEVEL_ERROR] = CAB_LOG_ERR,
+		[CAB_LOG_LEVEL_WARNING] = CAB_LOG_WARNING,
+		[CAB_LOG_LEVEL_NOTICE] = CAB_LOG_NOTICE,
+		[CAB_LOG_LEVEL_INFO] = CAB_LOG_INFO,
+		[CAB_LOG_LEVEL_DEBUG] = CAB_LOG_DEBUG
+	};
+
+	return levels[conf->log.level];
+}
+
+static enum cab_log_target
+log_target(const struct cab_conf *conf)
+{
+	if (conf->log.target == CAB_LOG_TO_AUTO)
+		return log_under_journal() ? CAB_LOG_JOURNAL : CAB_LOG_STDERR;
+	return conf->log.target == CAB_LOG_TO_JOURNAL ? CAB_LOG_JOURNAL :
+							CAB_LOG_STDERR;
+}
+
+static unsigned
+worker_count(const struct cab_conf *conf)
+{
+	int64_t n = conf->workers;
+	cpu_set_t cpus;
+
+	if (n == 0)
+		n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ?
+		    CPU_COUNT(&cpus) :
+		    sysconf(_SC_NPROCESSORS_ONLN);
+	if (n < 1)
+		n = 1;
+	return n > BOARD_WORKERS ? BOARD_WORKERS : (unsigned)n;
+}
+
+static void
+log_findings(const struct cab_diag *diag)
+{
+	char where[32] = "";
+
+	for (size_t i = 0; i < diag->n; i++) {
+		const struct cab_finding *f = &diag->findings[i];
+
+		if (f->line > 0)
+			snprintf(where, sizeof(where), ":%d", f->line);
+		log_fields(
+		    f->severity == CAB_ERROR ? CAB_LOG_ERR : CAB_LOG_WARNING,
+		    NULL, NULL, 0, "%s%s%s%s", f->file != NULL ? f->file : "",
+		    f->file != NULL && f->line > 0 ? where : "",
+		    f->file != NULL ? ": " : "", f->text);
+	}
+	if (diag->truncated)
+		log_error("there are more findings than these %zu", diag->n);
+}
+
+/* Settings that only a new start can change. */
+static void
+warn_fixed(const struct supervisor *self, const struct cab_conf *conf)
+{
+	if (self->uid != UINT32_MAX && self->uid != conf->user.id)
+		log_warning("the workers' user is another one now: that takes "
+			    "effect when the daemon is started again");
+	if (self->target != log_target(conf))
+		log_warning("log.target is another one now: that takes effect when "
+			    "the daemon is started again");
+}
+
+/* ---- from one configuration to the next ------------------------------------------------- */
+
+static void start_reload(struct supervisor *self);
+
+static void
+say_ready(const struct supervisor *self)
+{
+	unsigned workers = roles_workers(self->roles);
+
+	notify_ready("Serving %zu service%s on %zu socket%s with %u worker%s",
+	    self->services, self->services == 1 ? "" : "s", self->sockets,
+	    self->sockets == 1 ? "" : "s", workers, workers == 1 ? "" : "s");
+}
+
+/* The first configuration: it serves, or the daemon ends. */
+static void
+start_done(struct supervisor *self, const struct apply_result *result)
+{
+	if (result->error < 0) {
+		self->status = EXIT_FAILURE;
+		(void)sd_event_exit(self->event, 0);
+		return;
+	}
+	passed_close_rest(&self->passed);
+	self->served = true;
+	log_notice("cabinetd " PACKAGE_VERSION
+		   " serves: services %zu, sockets %zu, workers %u",
+	    self->services, self->sockets, roles_workers(self->roles));
+	say_ready(self);
+}
+
+/* However it went, systemd and whoever asked may go on. */
+static void
+reload_done(struct supervisor *self, int error)
+{
+	if (error < 0)
+		log_error("the configuration was not changed: the old one stays "
+			  "in force");
+	say_ready(self);
+	if (self->again)
+		start_reload(self);
+}
+
+static void
+reload_applied(struct supervisor *self, const struct apply_result *result)
+{
+	const struct cab_conf *conf = apply_current(self->apply);
+
+	if (result->error == 0) {
+		log_notice("the configuration was changed: services added %zu, "
+			   "changed %zu, dropped %zu, kept %zu",
+		    result->added, result->changed, result->dropped,
+		    result->kept);
+		warn_fixed(self, conf);
+		log_set_level(log_level(conf));
+		roles_set_log_level(self->roles, log_level(conf));
+		roles_resize(self->roles, worker_count(conf), DRAIN_MS);
+	}
+	reload_done(self, result->error);
+}
+
+static void
+on_applied(void *arg, const struct apply_result *result)
+{
+	struct supervisor *self = arg;
+
+	log_findings(result->findings);
+	self->services = result->services;
+	self->sockets = result->listeners;
+	if (self->served)
+		reload_applied(self, result);
+	else
+		start_done(self, result);
+}
+
+/* ---- reading it again
+ * --------------------------------------------------------------------- */
+
+static void
+reader_end(struct supervisor *self)
+{
+	self->reader_io = sd_event_source_disable_unref(self->reader_io);
+	self->reader_timer = sd_event_source_disable_unref(self->reader_timer);
+	reader_free(self->reader);
+	self->reader = NULL;
+}
+
+static void
+reader_done(struct supervisor *self)
+{
+	struct reader_result result = { .snapshot_fd = -1 };
+
+	reader_take(self->reader, &result);
+	reader_end(self);
+	log_findings(&result.diag);
+	if (result.conf != NULL) {
+		apply_begin(self->apply, result.conf, result.snapshot_fd,
+		    result.snapshot_n);
+		result.conf = NULL;
+		result.snapshot_fd = -1;
+	} else {
+		reload_done(self, -EINVAL);
+	}
+	reader_result_release(&result);
+}
+
+static void
+reader_turn(struct supervisor *self)
+{
+	uint64_t usec;
+
+	if (reader_step(self->reader) != 0) {
+		reader_done(self);
+		return;
+	}
+	usec = (uint64_t)reader_deadline_ms(self->reader) * 1000;
+	(void)sd_event_source_set_time_relative(self->reader_timer, usec);
+	(void)sd_event_source_set_enabled(self->reader_timer, SD_EVENT_ONESHOT);
+}
+
+static int
+on_reader_io(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	(void)source;
+	(void)fd;
+	(void)events;
+	reader_turn(arg);
+	return 0;
+}
+
+static int
+on_reader_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)source;
+	(void)usec;
+	reader_turn(arg);
+	return 0;
+}
+
+static int
+reader_begin(struct supervisor *self)
+{
+	int r;
+
+	r = reader_start(&self->reader, self->options.config, MSG_READ_LOAD);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(self->event, &self->reader_io,
+	    reader_fd(self->reader), EPOLLIN, on_reader_io, self);
+	if (r >= 0)
+		r = sd_event_add_time_relative(self->event, &self->reader_timer,
+		    CLOCK_MONOTONIC,
+		    (uint64_t)reader_deadline_ms(self->reader) * 1000, 0,
+		    on_reader_timer, self);
+	if (r < 0)
+		reader_end(self);
+	return r;
+}
+
+static void
+start_reload(struct supervisor *self)
+{
+	int r;
+
+	self->again = false;
+	notify_reloading();
+	log_info("reading %s again", self->options.config);
+	r = reader_begin(self);
+	if (r < 0) {
+		log_error("cannot read the configuration: %s", strerror(-r));
+		reload_done(self, r);
+	}
+}
+
+/* ---- signals --------------------------------------------------------------------------- */
+
+static int
+on_hup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct supervisor *self = arg;
+
+	(void)source;
+	(void)info;
+	if (self->stopping)
+		return 0;
+	/* However often it is asked for meanwhile, one more will do. */
+	if (!self->served || self->reader != NULL || apply_busy(self->apply))
+		self->again = true;
+	else
+		start_reload(self);
+	return 0;
+}
+
+static int
+on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct supervisor *self = arg;
+
+	(void)source;
+	if (self->stopping) {
+		log_notice("%s again: ending at once",
+		    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+		roles_kill(self->roles);
+		return 0;
+	}
+	self->stopping = true;
+	log_notice("%s: stopping, connections have %d s to finish",
+	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", DRAIN_MS / 1000);
+	notify_stopping("Waiting for connections to finish");
+	reader_end(self);
+	roles_stop(self->roles, DRAIN_MS);
+	apply_close(self->apply);
+	return 0;
+}
+
+static bool
+own_child(void *arg, pid_t pid)
+{
+	const struct supervisor *self = arg;
+
+	return roles_own(self->roles, pid);
+}
+
+static int
+on_chld(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct supervisor *self = arg;
+
+	(void)source;
+	(void)info;
+	/* The reader waits for its own child. */
+	if (self->reader == NULL)
+		orphans_reap(own_child, self);
+	return 0;
+}
+
+static const struct {
+	int number;
+	sd_event_signal_handler_t handler;
+} signals[] = {
+	{ SIGTERM, on_term },
+	{ SIGINT, on_term },
+	{ SIGHUP, on_hup },
+	{ SIGCHLD, on_chld },
+};
+
+/* From here on a signal waits until the event loop asks for it. */
+static int
+block_signals(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < CAB_N(signals); i++)
+		sigaddset(&mask, signals[i].number);
+	return sigprocmask(SIG_BLOCK, &mask, NULL) < 0 ? -errno : 0;
+}
+
+static int
+watch_signals(struct supervisor *self)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < CAB_N(signals) && r >= 0; i++)
+		r = sd_event_add_signal(self->event, NULL, signals[i].number,
+		    signals[i].handler, self);
+	return r;
+}
+
+/* ---- the script ------------------------------------------------------------------------- */
+
+static void
+on_role_ready(void *arg)
+{
+	apply_ready(((struct supervisor *)arg)->apply);
+}
+
+static void
+on_role_failed(void *arg, const char *role, uint64_t generation, const char *text)
+{
+	apply_failed(((struct supervisor *)arg)->apply, role, generation, text);
+}
+
+static void
+on_role_died(void *arg, const char *role, unsigned times)
+{
+	apply_died(((struct supervisor *)arg)->apply, role, times);
+}
+
+static void
+on_roles_empty(void *arg)
+{
+	(void)sd_event_exit(((struct supervisor *)arg)->event, 0);
+}
+
+static bool
+is_healthy(void *arg)
+{
+	return roles_healthy(((struct supervisor *)arg)->roles);
+}
+
+/* What the roles are given once and for all. */
+static int
+set_up_roles(struct supervisor *self, const struct cab_conf *conf)
+{
+	bool root = geteuid() == 0;
+	size_t limit = roles_raise_limit();
+	struct roles_setup setup = { .event = self->event,
+		.workers = worker_count(conf),
+		.log_target = self->target,
+		.log_level = log_level(conf),
+		.uid = root ? conf->user.id : UINT32_MAX,
+		.gid = root ? conf->user.gid : UINT32_MAX,
+		.max_fds = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX,
+		.spawn = roles_spawn,
+		.watch = { on_role_ready, on_role_failed, on_role_died,
+		    on_roles_empty, self } };
+
+	self->uid = setup.uid;
+	self->board_fd = board_create(&self->board);
+	if (self->board_fd < 0)
+		return self->board_fd;
+	setup.board = self->board;
+	setup.board_fd = self->board_fd;
+	return roles_new(&self->roles, &setup);
+}
+
+static int
+set_up(struct supervisor *self, const struct cab_conf *conf)
+{
+	struct apply_setup setup = {
+		.passed = &self->passed, .done = on_applied, .arg = self
+	};
+	int r;
+
+	r = sd_event_new(&self->event);
+	if (r >= 0)
+		r = watch_signals(self);
+	if (r >= 0)
+		r = set_up_roles(self, conf);
+	if (r >= 0) {
+		setup.event = self->event;
+		setup.roles = self->roles;
+		r = apply_new(&self->apply, &setup);
+	}
+	if (r >= 0)
+		r = notify_watchdog(
+		    self->event, is_healthy, self, &self->watchdog);
+	if (r >= 0)
+		r = orphans_adopt();
+	return r;
+}
+
+/* Until sd_event_exit; one reading of the clocks per turn, for the log. */
+static int
+loop(struct supervisor *self)
+{
+	int r = 0;
+
+	while (r >= 0 && sd_event_get_state(self->event) != SD_EVENT_FINISHED) {
+		r = sd_event_prepare(self->event);
+		if (r == 0)
+			r = sd_event_wait(self->event, UINT64_MAX);
+		clock_tick();
+		if (r > 0)
+			r = sd_event_dispatch(self->event);
+	}
+	return r;
+}
+
+static void
+tear_down(struct supervisor *self)
+{
+	reader_end(self);
+	notify_watchdog_free(self->watchdog);
+	apply_free(self->apply);
+	roles_free(self->roles);
+	orphans_end();
+	passed_release(&self->passed);
+	board_unmap(self->board);
+	fd_close(self->board_fd);
+	sd_event_unref(self->event);
+}
+
+static int
+serve(struct supervisor *self, struct reader_result *first)
+{
+	struct cab_conf *conf = first->conf;
+	int r;
+
+	self->target = log_target(conf);
+	log_open(self->target, log_level(conf), NULL);
+	log_findings(&first->diag);
+	r = set_up(self, conf);
+	if (r >= 0) {
+		apply_begin(
+		    self->apply, conf, first->snapshot_fd, first->snapshot_n);
+		first->conf = NULL;
+		first->snapshot_fd = -1;
+		r = loop(self);
+	}
+	if (r < 0) {
+		log_error("cannot go on: %s", strerror(-r));
+		self->status = EXIT_FAILURE;
+	}
+	return self->status;
+}
+
+/* ---- the command line
+ * --------------------------------------------------------------------- */
+
+static int
+cannot_read(const struct supervisor *self, int error)
+{
+	fprintf(stderr, "cabinetd: cannot read %s: %s\n", self->options.config,
+	    strerror(-error));
+	return EX_OSERR;
+}
+
+static int
+run_serve(struct supervisor *self)
+{
+	struct reader_result first = { .snapshot_fd = -1 };
+	int r;
+
+	settle();
+	r = block_signals();
+	if (r == 0)
+		r = passed_collect(&self->passed);
+	if (r < 0) {
+		log_error("cannot start: %s", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	r = reader_run(self->options.config, MSG_READ_LOAD, &first);
+	if (r < 0) {
+		r = cannot_read(self, r);
+	} else if (first.conf == NULL) {
+		diag_print(&first.diag, stderr);
+		r = EX_CONFIG;
+	} else {
+		r = serve(self, &first);
+	}
+	reader_result_release(&first);
+	tear_down(self);
+	return r;
+}
+
+static int
+run_check(struct supervisor *self)
+{
+	struct reader_result result = { .snapshot_fd = -1 };
+	bool print = self->options.mode == OPTIONS_PRINT;
+	int r;
+
+	r = reader_run(self->options.config,
+	    print ? MSG_READ_PRINT : MSG_READ_CHECK, &result);
+	if (r < 0)
+		return cannot_read(self, r);
+	diag_print(&result.diag, stderr);
+	if (result.diag.errors > 0)
+		r = EX_CONFIG;
+	else if (print)
+		r = fd_write_all(STDOUT_FILENO, result.dump, result.dump_n) < 0 ?
+		    EX_IOERR :
+		    EX_OK;
+	else
+		r = printf("%s: OK\n", self->options.config) < 0 ? EX_IOERR :
+								   EX_OK;
+	reader_result_release(&result);
+	return r;
+}
+
+static int
+run_schema(struct supervisor *self)
+{
+	struct cab_buf text = CAB_BUF_INIT(0);
+	int r;
+
+	r = conf_dump_schema(self->descs, &text);
+	if (r == 0)
+		r = fd_write_all(
+		    STDOUT_FILENO, buf_slice(&text).p, buf_len(&text));
+	buf_release(&text);
+	return r == 0 ? EX_OK : EX_IOERR;
+}
+
+static int
+run_help(struct supervisor *self)
+{
+	if (self->options.mode == OPTIONS_HELP)
+		options_help();
+	else
+		options_version();
+	return EX_OK;
+}
+
+static int (*const modes[])(struct supervisor *) = {
+	[OPTIONS_RUN] = run_serve,
+	[OPTIONS_CHECK] = run_check,
+	[OPTIONS_PRINT] = run_check,
+	[OPTIONS_SCHEMA] = run_schema,
+	[OPTIONS_VERSION] = run_help,
+	[OPTIONS_HELP] = run_help,
+};
+
+int
+supervisor_main(int argc, char **argv, const struct cab_desc *const descs[])
+{
+	struct supervisor self = { .descs = descs, .board_fd = -1 };
+	int r;
+
+	clock_tick();
+	r = options_parse(argc, argv, &self.options);
+	if (r == 0)
+		r = modes[self.options.mode](&self);
+	options_release(&self.options);
+	if (fflush(stdout) != 0 && r == EX_OK)
+		r = EX_IOERR;
+	return r;
+}
