@@ -12,8 +12,10 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/daytime.c \
 	%reldir%/http.c \
 	%reldir%/http.h \
+	%reldir%/http_bytes.h \
 	%reldir%/http_cache.c \
 	%reldir%/http_cache.h \
+	%reldir%/http_chunk.c \
 	%reldir%/http_cond.c \
 	%reldir%/http_cond.h \
 	%reldir%/http_file.c \
@@ -30,5 +32,7 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/http_static.c \
 	%reldir%/http_static.h \
 	%reldir%/smtp.c \
+	%reldir%/smtp.h \
+	%reldir%/smtp_command.c \
 	%reldir%/smtp_parse.c \
 	%reldir%/smtp_parse.h
