@@ -331,7 +331,8 @@ http_input(struct cab_conn *conn)
 	r = http_parse_head(p, n, &http_limits, &state->pos, &request);
 	if (r == 0) {
 		/* The empty line that some clients send after a body is no request yet. */
-		if (!state->receiving && n > state->pos.line)
+		if (!state->receiving &&
+		    (state->pos.head > 0 || n > state->pos.line))
 			receive_begin(conn, opts->header_timeout);
 		return CAB_READ;
 	}

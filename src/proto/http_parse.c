@@ -2,7 +2,7 @@
 /*
  * The reader of HTTP/1.x request heads.  Pure; workers only.  Two passes over
  * each line: one that looks for its end and for bytes that no head may hold,
- * eight at a time, and one that takes the line apart.  It must never look past
+ * many at a time, and one that takes the line apart.  It must never look past
  * the bytes that it was given and never decide anything by where a read ended.
  */
 #include "proto/http_parse.h"
@@ -12,6 +12,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "proto/http_bytes.h"
+
 const struct http_limits http_limits = {
 	.line_max = 8192,
 	.head_max = 16384,
@@ -20,21 +22,8 @@ const struct http_limits http_limits = {
 
 /* ---- bytes ---- */
 
-enum {
-	B_TOKEN = 1,
-	B_TARGET = 2,
-	B_NAME = 4,
-	B_HEX = 8,
-	B_DIGIT = 16
-};
-
-/*
- * B_TARGET is every visible ASCII character except those that no client leaves
- * unencoded and that URIs exclude; B_NAME is what a registered name is made of
- * (RFC 3986, 3.2.2), without '%'.
- */
 #define B_ALPHA (B_TOKEN | B_TARGET | B_NAME)
-static const uint8_t byte_class[256] = {
+const uint8_t http_bytes[256] = {
 	['0' ... '9'] = B_ALPHA | B_HEX | B_DIGIT,
 	['A' ... 'F'] = B_ALPHA | B_HEX,
 	['a' ... 'f'] = B_ALPHA | B_HEX,
@@ -70,18 +59,6 @@ static const uint8_t byte_class[256] = {
 	['{'] = B_TARGET,
 	['}'] = B_TARGET,
 };
-
-static bool
-is(char c, unsigned class)
-{
-	return byte_class[(unsigned char)c] & class;
-}
-
-static bool
-is_control(char c)
-{
-	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
-}
 
 #ifdef __SSE2__
 
@@ -707,135 +684,4 @@ http_parse_head(const char *p, size_t n, const struct http_limits *limits,
 		(size_t)(pos->line - pos->head) };
 	int r = head_finish(req);
 	return r < 0 ? r : pos->line + 2;
-}
-
-/* ---- chunked bodies ---- */
-
-enum {
-	C_SIZE,
-	C_EXTENSION,
-	C_SIZE_LF,
-	C_DATA,
-	C_DATA_CR,
-	C_DATA_LF,
-	C_TRAILER,
-	C_TRAILER_NAME,
-	C_TRAILER_VALUE,
-	C_TRAILER_LF,
-	C_END_LF
-};
-
-static unsigned
-hex_value(char c)
-{
-	return is(c, B_DIGIT) ? (unsigned)(c - '0') :
-				(unsigned)((c | 0x20) - 'a') + 10;
-}
-
-/* A byte of the line with the size. */
-static int
-chunk_size(struct http_chunked *c, char b)
-{
-	if (is(b, B_HEX)) {
-		if (++c->digits > 16)
-			return -400;
-		c->left = c->left << 4 | hex_value(b);
-		return 0;
-	}
-	if (c->digits == 0 || (b != ';' && b != '\r'))
-		return -400;
-	c->state = b == ';' ? C_EXTENSION : C_SIZE_LF;
-	return 0;
-}
-
-/* The size is known. */
-static int
-chunk_begin(struct http_chunked *c, char b, uint64_t max_body)
-{
-	if (b != '\n')
-		return -400;
-	if (c->left > max_body - c->total)
-		return -413;
-	c->total += c->left;
-	c->digits = 0;
-	c->state = c->left ? C_DATA : C_TRAILER;
-	return 0;
-}
-
-/* A byte of the trailer section, which has the syntax of a header section. */
-static int
-chunk_trailer(struct http_chunked *c, char b)
-{
-	if (c->state == C_TRAILER_VALUE) {
-		if (b == '\r')
-			c->state = C_TRAILER_LF;
-		else if (is_control(b))
-			return -400;
-	} else if (is(b, B_TOKEN)) {
-		if (c->state == C_TRAILER && ++c->fields > http_limits.fields_max)
-			return -431;
-		c->state = C_TRAILER_NAME;
-	} else if (c->state == C_TRAILER && b == '\r') {
-		c->state = C_END_LF;
-		return 0;
-	} else if (c->state == C_TRAILER_NAME && b == ':') {
-		c->state = C_TRAILER_VALUE;
-	} else {
-		return -400;
-	}
-	return ++c->overhead > HTTP_CHUNK_OVERHEAD_MAX ? -431 : 0;
-}
-
-/* One byte outside of chunk data. */
-static int
-chunk_byte(struct http_chunked *c, char b, uint64_t max_body)
-{
-	switch (c->state) {
-	case C_SIZE:
-		return chunk_size(c, b);
-	case C_EXTENSION:
-		if (b == '\r')
-			c->state = C_SIZE_LF;
-		else if (is_control(b) || ++c->overhead > HTTP_CHUNK_OVERHEAD_MAX)
-			return -400;
-		return 0;
-	case C_SIZE_LF:
-		return chunk_begin(c, b, max_body);
-	case C_DATA_CR:
-		c->state = C_DATA_LF;
-		return b == '\r' ? 0 : -400;
-	case C_DATA_LF:
-		c->state = C_SIZE;
-		return b == '\n' ? 0 : -400;
-	case C_TRAILER_LF:
-		c->state = C_TRAILER;
-		return b == '\n' ? 0 : -400;
-	case C_END_LF:
-		return b == '\n' ? 1 : -400;
-	default:
-		return chunk_trailer(c, b);
-	}
-}
-
-int
-http_chunked_read(struct http_chunked *c, const char *p, size_t n,
-    uint64_t max_body, size_t *ret_used)
-{
-	size_t i = 0;
-	int r = 0;
-
-	while (i < n && r == 0) {
-		if (c->state == C_DATA) {
-			size_t take = c->left < n - i ? (size_t)c->left : n - i;
-
-			i += take;
-			c->left -= take;
-			if (c->left == 0)
-				c->state = C_DATA_CR;
-		} else {
-			r = chunk_byte(c, p[i++], max_body);
-		}
-	}
-	*ret_used = i;
-	return r;
 }
