@@ -287,7 +287,7 @@ static void
 test_no_such_address(void **state)
 {
 	struct cab_service service = a_service();
-	struct cab_listen listen = inet_listen(CAB_TCP, "192.0.2.77", 0);
+	struct cab_listen listen = inet_listen(CAB_TCP, "198.51.100.77", 0);
 	struct listener *l;
 
 	(void)state;
