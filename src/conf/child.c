@@ -75,37 +75,45 @@ ask(struct child *c, uint32_t type, const void *head, size_t head_n,
 	return 0;
 }
 
+/* The words after the result of a request that failed; NULL if there are none. */
+static const char *
+explanation(struct child *c)
+{
+	const size_t head = sizeof(struct msg_result);
+	size_t n = c->msg.n - head;
+
+	if (n == 0 || n >= sizeof(c->why))
+		return NULL;
+	memcpy(c->why, c->msg.body + head, n);
+	c->why[n] = '\0';
+	return c->why;
+}
+
 static int
 child_open(void *arg, const char *path, const char **why)
 {
 	struct child *c = arg;
-	size_t n;
 	int fd = -1, r;
 
 	r = ask(c, MSG_OPEN, NULL, 0, path, MSG_OPENED, &fd);
-	if (r == 0)
-		return fd >= 0 ? fd : -EBADMSG;
-	n = c->msg.n > sizeof(struct msg_result) ?
-	    c->msg.n - sizeof(struct msg_result) :
-	    0;
-	if (n > 0 && n < sizeof(c->why)) {
-		memcpy(c->why, c->msg.body + sizeof(struct msg_result), n);
-		c->why[n] = '\0';
-		*why = c->why;
-	}
-	return r;
+	if (r < 0)
+		*why = explanation(c);
+	return r < 0 ? r : fd >= 0 ? fd : -EBADMSG;
 }
 
 static int
-child_list(void *arg, const char *dir, char **ret_names, size_t *ret_n)
+child_list(void *arg, const char *dir, char **ret_names, size_t *ret_n,
+    const char **why)
 {
 	char *names = NULL;
 	size_t size, n = 0, i;
 	int fd = -1, r;
 
 	r = ask(arg, MSG_LIST, NULL, 0, dir, MSG_LISTED, &fd);
-	if (r < 0)
+	if (r < 0) {
+		*why = explanation(arg);
 		return r;
+	}
 	if (fd < 0)
 		return -EBADMSG;
 	r = fd_read_all(fd, NAMES_MAX, &names, &size);

@@ -17,6 +17,10 @@ noinst_LIBRARIES += %reldir%/libconf.a
 	%reldir%/address.h \
 	%reldir%/origin.c \
 	%reldir%/origin.h \
+	%reldir%/file.c \
+	%reldir%/file.h \
+	%reldir%/group.c \
+	%reldir%/group.h \
 	%reldir%/read.c \
 	%reldir%/read.h \
 	%reldir%/check.c \

@@ -128,10 +128,10 @@ enum cab_probe { CAB_PROBE_PROGRAM, CAB_PROBE_DIR, CAB_PROBE_FILE };
 
 /* How the reader reaches the file system: the config role has no rights of its own. */
 struct cab_conf_source {
-	/* Opens a regular file read-only: descriptor or -errno; *why gets a static explanation when errno alone would not tell. */
+	/* Opens a regular file read-only: descriptor or -errno; *why may get an explanation ("is a directory"), good until the next call. */
 	int (*open)(void *arg, const char *path, const char **why);
-	/* Names in a directory that end in ".conf", sorted, '\0'-separated, fresh memory: 0 or -errno. */
-	int (*list)(void *arg, const char *dir, char **ret_names, size_t *ret_n);
+	/* Names in a directory that end in ".conf", sorted, each with a NUL, fresh memory: 0 or -errno with *why as above. */
+	int (*list)(void *arg, const char *dir, char **ret_names, size_t *ret_n, const char **why);
 	/* 0, or -errno saying why the path is not what the option needs. */
 	int (*probe)(void *arg, const char *path, enum cab_probe kind);
 	void *arg;

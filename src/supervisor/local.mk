@@ -25,6 +25,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/roles.h \
 	%reldir%/notify.c \
 	%reldir%/notify.h \
+	%reldir%/files.c \
+	%reldir%/files.h \
 	%reldir%/reader.c \
 	%reldir%/reader.h \
 	%reldir%/batch.c \
