@@ -38,7 +38,7 @@ loop_rewatch_source(struct cab_worker *worker, int fd,
 }
 
 int
-loop_init(struct cab_worker *worker)
+worker_loop_init(struct cab_worker *worker)
 {
 	worker->channel_source.kind = LOOP_CHANNEL;
 	worker->wake_source.kind = LOOP_WAKE;
@@ -114,7 +114,7 @@ dispatch(
 }
 
 void
-loop_run(struct cab_worker *worker)
+worker_loop(struct cab_worker *worker)
 {
 	struct epoll_event events[EVENTS];
 	uint64_t woken;

@@ -79,10 +79,10 @@ struct cab_worker {
 	uint64_t stop_ms; /* when what is left is dropped */
 };
 
-int loop_init(struct cab_worker *worker);
+int worker_loop_init(struct cab_worker *worker);
 
 /* Serves until worker->done. */
-void loop_run(struct cab_worker *worker);
+void worker_loop(struct cab_worker *worker);
 
 /* Adds to or removes from epoll; 0 or -errno. */
 int loop_watch_source(struct cab_worker *worker, int fd,

@@ -100,7 +100,7 @@ proto_of(
 }
 
 struct generation *
-generation_new(struct cab_conf *conf, uint64_t number,
+gen_new(struct cab_conf *conf, uint64_t number,
     struct conn_engine *engine, const struct cab_proto *const protos[])
 {
 	struct generation *gen = calloc(1, sizeof(*gen));
@@ -131,7 +131,7 @@ generation_new(struct cab_conf *conf, uint64_t number,
 }
 
 int
-generation_start(struct generation *gen, const char **ret_failed)
+gen_start(struct generation *gen, const char **ret_failed)
 {
 	for (size_t i = 0; i < gen->n_services; i++) {
 		int r = gen->services[i].conf->enabled ?
@@ -147,7 +147,7 @@ generation_start(struct generation *gen, const char **ret_failed)
 }
 
 void
-generation_free(struct generation *gen)
+gen_free(struct generation *gen)
 {
 	if (!gen)
 		return;

@@ -57,14 +57,14 @@ struct generation {
 
 /* Builds the running services (not yet started) of a decoded configuration,
  * which it owns from now on; NULL on -ENOMEM. */
-struct generation *generation_new(struct cab_conf *conf, uint64_t number,
+struct generation *gen_new(struct cab_conf *conf, uint64_t number,
     struct conn_engine *engine, const struct cab_proto *const protos[]);
 
 /* Calls start of every protocol: 0, or -errno with *ret_failed naming the service. */
-int generation_start(struct generation *gen, const char **ret_failed);
+int gen_start(struct generation *gen, const char **ret_failed);
 
 /* Frees; all connections must be gone. Accepts NULL. */
-void generation_free(struct generation *gen);
+void gen_free(struct generation *gen);
 
 int running_add_resource(struct cab_running *running, const char *option, int fd);
 

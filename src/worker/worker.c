@@ -98,7 +98,7 @@ static void
 pending_discard(void)
 {
 	listeners_close(&self.pending_listeners);
-	generation_free(self.pending);
+	gen_free(self.pending);
 	self.pending = NULL;
 }
 
@@ -146,7 +146,7 @@ on_config(struct chan_msg *msg)
 				-EBADMSG;
 	free(bytes);
 	if (r == 0) {
-		self.pending = generation_new(
+		self.pending = gen_new(
 		    conf, m->generation, &self.engine, self.protos);
 		if (!self.pending) {
 			conf_free(conf);
@@ -244,7 +244,7 @@ on_commit(struct chan_msg *msg)
 	if (!self.pending || self.pending->number != m->generation)
 		fatal(EX_SOFTWARE,
 		    "the supervisor committed an unknown generation");
-	r = generation_start(self.pending, &failed);
+	r = gen_start(self.pending, &failed);
 	if (r < 0) {
 		snprintf(text, sizeof(text), "service \"%s\" cannot start: %s",
 		    failed, strerror(-r));
@@ -374,7 +374,7 @@ worker_turn(struct cab_worker *worker)
 			continue;
 		}
 		*at = gen->next;
-		generation_free(gen);
+		gen_free(gen);
 	}
 	if (!worker->stopping)
 		return;
@@ -442,7 +442,7 @@ worker_release(void)
 		struct generation *gen = self.old;
 
 		self.old = gen->next;
-		generation_free(gen);
+		gen_free(gen);
 	}
 	datagram_release(&self);
 	engine_release(&self.engine);
@@ -472,11 +472,11 @@ worker_main(const struct cab_proto *const protos[],
 		r = fd_set_nonblock(self.channel, 1);
 	}
 	if (r == 0)
-		r = loop_init(&self);
+		r = worker_loop_init(&self);
 	if (r < 0)
 		fatal(EX_OSERR, "cannot start: %s", strerror(-r));
 	transport_use_epoll(self.epoll);
-	loop_run(&self);
+	worker_loop(&self);
 	worker_release();
 	exit(EX_OK);
 }
