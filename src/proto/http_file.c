@@ -71,7 +71,7 @@ static int
 open_beneath(int root, const char *path, int flags, bool follow)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(unsigned)flags | O_CLOEXEC | O_NOCTTY,
+		.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
 		    (follow ? 0 : RESOLVE_NO_SYMLINKS),
 	};
@@ -92,7 +92,7 @@ open_regular(int root, const char *path, const struct http_opts *opts,
 {
 	/* Not blocking: a FIFO would wait for its writer. */
 	CAB_AUTO_FD int fd = open_beneath(
-	    root, path, O_RDONLY | O_NONBLOCK, opts->follow_symlinks);
+	    root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, opts->follow_symlinks);
 	struct stat st;
 
 	if (fd < 0)
@@ -210,7 +210,7 @@ http_file_status(int r)
 int
 http_file_probe(int root)
 {
-	CAB_AUTO_FD int fd = open_beneath(root, ".", O_PATH | O_DIRECTORY, true);
+	CAB_AUTO_FD int fd = open_beneath(root, ".", O_RDONLY | O_DIRECTORY, true);
 
 	return fd < 0 ? fd : 0;
 }
