@@ -14,6 +14,8 @@ noinst_LIBRARIES += %reldir%/libbase.a
 	%reldir%/clock.c \
 	%reldir%/clock.h \
 	%reldir%/timer.c \
+	%reldir%/title.c \
+	%reldir%/title.h \
 	%reldir%/timer.h \
 	%reldir%/log.c \
 	%reldir%/log.h \

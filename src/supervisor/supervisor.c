@@ -29,6 +29,7 @@
 #include "base/diag.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "conf/model.h"
 #include "stats/board.h"
 #include "supervisor/apply.h"
@@ -708,6 +709,15 @@ static int (*const modes[])(struct supervisor *) = {
 	[OPTIONS_HELP] = run_help,
 };
 
+static void
+show_title(int argc, char **argv, const char *config)
+{
+	char title[512];
+
+	snprintf(title, sizeof(title), "cabinetd: supervisor -c %s", config);
+	title_set(argc, argv, title);
+}
+
 int
 supervisor_main(int argc, char **argv, const struct cab_desc *const descs[])
 {
@@ -716,6 +726,8 @@ supervisor_main(int argc, char **argv, const struct cab_desc *const descs[])
 
 	clock_tick();
 	r = options_parse(argc, argv, &self.options);
+	if (r == 0 && self.options.mode == OPTIONS_RUN)
+		show_title(argc, argv, self.options.config);
 	if (r == 0)
 		r = modes[self.options.mode](&self);
 	options_release(&self.options);
