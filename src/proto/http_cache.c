@@ -102,9 +102,13 @@ http_cache_add(struct http_cache *cache, struct cab_slice path,
 	    canned->head_n + 2 + canned->body_n;
 	struct http_entry *e;
 
-	while (cache->bytes + cost > cache->max && !TAILQ_EMPTY(&cache->ages))
+	if (cost > cache->max) {
+		free(canned);
+		return NULL;
+	}
+	while (cache->bytes + cost > cache->max)
 		http_cache_drop(cache, TAILQ_LAST(&cache->ages, ages));
-	e = cost > cache->max ? NULL : malloc(sizeof(*e) + path.n);
+	e = malloc(sizeof(*e) + path.n);
 	if (!e) {
 		free(canned);
 		return NULL;

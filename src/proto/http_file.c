@@ -91,8 +91,8 @@ open_regular(int root, const char *path, const struct http_opts *opts,
     struct http_file *ret)
 {
 	/* Not blocking: a FIFO would wait for its writer. */
-	CAB_AUTO_FD int fd = open_beneath(
-	    root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, opts->follow_symlinks);
+	CAB_AUTO_FD int fd = open_beneath(root, path,
+	    O_RDONLY | O_NONBLOCK | O_NOCTTY, opts->follow_symlinks);
 	struct stat st;
 
 	if (fd < 0)
@@ -210,7 +210,8 @@ http_file_status(int r)
 int
 http_file_probe(int root)
 {
-	CAB_AUTO_FD int fd = open_beneath(root, ".", O_RDONLY | O_DIRECTORY, true);
+	CAB_AUTO_FD int fd = open_beneath(
+	    root, ".", O_RDONLY | O_DIRECTORY, true);
 
 	return fd < 0 ? fd : 0;
 }

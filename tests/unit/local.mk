@@ -44,6 +44,7 @@ UNIT_TESTS = \
 	%reldir%/test_discard \
 	%reldir%/test_daytime \
 	%reldir%/test_http \
+	%reldir%/test_http_cond \
 	%reldir%/test_http_parse \
 	%reldir%/test_http_file \
 	%reldir%/test_smtp \
