@@ -49,7 +49,7 @@ struct role {
 	bool leaving; /* was told to stop */
 	pid_t pid;    /* 0: does not run */
 	int chan;     /* -1: closed */
-	sd_event_source *io, *child, *timer;
+	sd_event_source *io, *timer;
 	struct outbox outbox;
 	uint64_t generation;              /* in use, as it says */
 	uint64_t started, down, deadline; /* when; 0: not */
@@ -378,7 +378,6 @@ role_gone(struct role *role)
 	struct roles *roles = role->roles;
 
 	role_close(role);
-	role->child = sd_event_source_disable_unref(role->child);
 	(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
 	role->pid = 0;
 	role->generation = 0;
@@ -387,20 +386,17 @@ role_gone(struct role *role)
 	wake_workers(roles, board_reclaim(roles->setup.board, role->slot));
 }
 
-static int
-on_child(sd_event_source *source, const siginfo_t *info, void *arg)
+static void
+role_died(struct role *role, const siginfo_t *info)
 {
-	struct role *role = arg;
 	struct roles *roles = role->roles;
 	const struct roles_watch *watch = &roles->setup.watch;
 	bool missed;
 
-	(void)source;
 	/* What it managed to say before it died comes first: why it failed, for one. */
 	role_receive(role);
 	missed = role->generation != roles->generation;
 	log_death(role, info);
-
 	role_gone(role);
 	if (role->wanted && !roles->stopping && missed)
 		watch->died(watch->arg, role->name, ++role->misses);
@@ -408,7 +404,25 @@ on_child(sd_event_source *source, const siginfo_t *info, void *arg)
 		role_again(role);
 	else if (roles->stopping && roles_running(roles) == 0)
 		watch->empty(watch->arg);
-	return 0;
+}
+
+/*
+ * Not sd-event's child sources: those look once, when the pidfd fires, and a
+ * process that a tracer holds cannot be waited for at that moment.  Its SIGCHLD
+ * comes once more when the tracer lets go.
+ */
+void
+roles_reap(struct roles *roles)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++) {
+		struct role *role = &roles->v[i];
+		siginfo_t info = { 0 };
+
+		if (role->pid > 0 &&
+		    waitid(P_PID, (id_t)role->pid, &info, WEXITED | WNOHANG) == 0 &&
+		    info.si_pid == role->pid)
+			role_died(role, &info);
+	}
 }
 
 static int
@@ -433,27 +447,6 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 /* ---- starting ---------------------------------------------------------------------- */
 
-/* Watches a process that was just made; on failure it is gone again. */
-static int
-role_watch(struct role *role)
-{
-	sd_event *event = role->roles->setup.event;
-	int r;
-
-	r = sd_event_add_child(
-	    event, &role->child, role->pid, WEXITED, on_child, role);
-	if (r < 0) {
-		role_kill(role);
-		(void)waitpid(role->pid, NULL, 0);
-		role->pid = 0;
-		return r;
-	}
-	r = sd_event_add_io(event, &role->io, role->chan, EPOLLIN, on_io, role);
-	if (r < 0)
-		role_fault(role, strerror(-r));
-	return 0;
-}
-
 static int
 role_spawn(struct role *role)
 {
@@ -474,10 +467,12 @@ role_spawn(struct role *role)
 	role->pid = (pid_t)r;
 	role->chan = fds[0];
 	outbox_init(&role->outbox);
-	r = role_watch(role);
+	r = sd_event_add_io(role->roles->setup.event, &role->io, role->chan,
+	    EPOLLIN, on_io, role);
+	/* Then it goes the way of all that fail: its end will be seen. */
 	if (r < 0)
-		role->chan = fd_close(role->chan);
-	return r;
+		role_fault(role, strerror(-r));
+	return 0;
 }
 
 static void
@@ -683,7 +678,6 @@ roles_free(struct roles *roles)
 	for (unsigned i = 0; i < BOARD_ROLES; i++) {
 		struct role *role = &roles->v[i];
 
-		role->child = sd_event_source_disable_unref(role->child);
 		role->timer = sd_event_source_disable_unref(role->timer);
 		role_close(role);
 		role_kill(role);

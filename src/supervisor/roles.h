@@ -30,7 +30,7 @@ struct roles_watch {
 };
 
 struct roles_setup {
-	sd_event *event;     /* SIGCHLD must be blocked */
+	sd_event *event;
 	struct board *board; /* and its descriptor, which stays the caller's */
 	int board_fd;
 	unsigned workers;               /* 1..BOARD_WORKERS */
@@ -85,6 +85,9 @@ void roles_stop(struct roles *roles, uint64_t drain_ms);
 
 /* Ends everyone by SIGKILL. */
 void roles_kill(struct roles *roles);
+
+/* Buries roles that have died and starts them again; to be called on SIGCHLD. */
+void roles_reap(struct roles *roles);
 
 /* True if the process is one of the roles. */
 bool roles_own(const struct roles *roles, pid_t pid);

@@ -434,6 +434,7 @@ on_chld(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 
 	(void)source;
 	(void)info;
+	roles_reap(self->roles);
 	/* The reader waits for its own child. */
 	if (self->reader == NULL)
 		orphans_reap(own_child, self);

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -207,6 +209,17 @@ on_empty(void *arg)
 	empty++;
 }
 
+static int
+on_sigchld(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	(void)source;
+	(void)info;
+	(void)arg;
+	if (roles != NULL)
+		roles_reap(roles);
+	return 0;
+}
+
 /* Turns the loop until the condition holds. */
 #define turn_until(condition)                                      \
 	do {                                                       \
@@ -279,7 +292,8 @@ set_up(void **state)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	log_set_level(CAB_LOG_ERR - 1);
 	board_fd = board_create(&board);
-	return board_fd < 0 || sd_event_new(&event) < 0;
+	return board_fd < 0 || sd_event_new(&event) < 0 ||
+	    sd_event_add_signal(event, NULL, SIGCHLD, on_sigchld, NULL) < 0;
 }
 
 static int
@@ -618,6 +632,44 @@ test_a_spawn_that_fails_is_tried_again(void **state)
 	assert_int_equal(refusals, 0);
 }
 
+/* Whoever traces a process is told of its death first. */
+static void
+test_a_worker_that_dies_under_a_tracer(void **state)
+{
+	int fds[2], status;
+	pid_t tracer;
+	char c = 0;
+
+	(void)state;
+	start(1);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(pipe(fds), 0);
+	tracer = fork();
+	if (tracer == 0) {
+		close(fds[0]);
+		if (ptrace(PTRACE_SEIZE, pids[0], NULL, NULL) < 0)
+			_exit(1);
+		c = 'x';
+		if (write(fds[1], &c, 1) != 1)
+			_exit(2);
+		/* It stays a zombie until we have looked, which takes us a while. */
+		usleep(300000);
+		_exit(0);
+	}
+	close(fds[1]);
+	if (read(fds[0], &c, 1) != 1) {
+		close(fds[0]);
+		waitpid(tracer, NULL, 0);
+		skip(); /* not allowed here */
+	}
+	close(fds[0]);
+	kill(pids[0], SIGKILL);
+	turn_until(spawned == 3);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(waitpid(tracer, &status, 0), tracer);
+	assert_int_equal(status, 0);
+}
+
 static unsigned
 open_descriptors(void)
 {
@@ -669,6 +721,7 @@ main(void)
 		TEST(test_stopped_and_wanted_again),
 		TEST(test_log_level),
 		TEST(test_a_spawn_that_fails_is_tried_again),
+		TEST(test_a_worker_that_dies_under_a_tracer),
 		TEST(test_nothing_stays_open),
 	};
 
