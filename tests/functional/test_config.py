@@ -456,7 +456,7 @@ BROKEN = {
     "unterminated-comment": ('workers = 1;\n/* abc\n', None),
     "unterminated-list": ('services = (\n', None),
     "missing-semicolon": ('log = { level = "info" target = "auto" };\n', 1),
-    "stray-bracket": (service() + "}\n", 3),
+    "stray-bracket": (service() + "}\n", 4),
     "rubbish": ("%&$!\n", 1),
     "duplicate-key": ("workers = 1;\nworkers = 2;\n", 2),
     "duplicate-group-key": (
