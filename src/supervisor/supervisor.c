@@ -41,6 +41,8 @@
 #include "supervisor/roles.h"
 
 #define DRAIN_MS 10000 /* for open connections when the daemon stops */
+/* A signal sent to us and to our group alike (timeout, sudo) is one signal. */
+#define ECHO_MS 100
 
 struct supervisor {
 	const struct cab_desc *const *descs;
@@ -57,6 +59,7 @@ struct supervisor {
 	uint32_t uid; /* of the workers; UINT32_MAX: ours */
 	enum cab_log_target target;
 	size_t services, sockets;
+	uint64_t stopping_ms; /* since when */
 	bool served, stopping;
 	bool again; /* a reload was asked for while one was under way */
 	int status; /* to exit with */
@@ -403,6 +406,8 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	struct supervisor *self = arg;
 
 	(void)source;
+	if (self->stopping && clock_ms() - self->stopping_ms < ECHO_MS)
+		return 0;
 	if (self->stopping) {
 		log_notice("%s again: ending at once",
 		    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
@@ -410,6 +415,7 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 		return 0;
 	}
 	self->stopping = true;
+	self->stopping_ms = clock_ms();
 	log_notice("%s: stopping, connections have %d s to finish",
 	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", DRAIN_MS / 1000);
 	notify_stopping("Waiting for connections to finish");
