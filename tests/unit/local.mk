@@ -56,6 +56,7 @@ UNIT_TESTS = \
 	%reldir%/test_launcher_child \
 	%reldir%/test_env \
 	%reldir%/test_reap \
+	%reldir%/test_wait \
 	%reldir%/test_output \
 	%reldir%/test_batch \
 	%reldir%/test_role_spawn \
