@@ -128,6 +128,7 @@ conn_linger(struct cab_conn *conn)
 	engine->transport->half_close(conn);
 	engine->lingering++;
 	conn->phase = CONN_LINGERING;
+	conn->bytes_in = 0; /* counted again, for CONN_LINGER_BYTES */
 	conn->waiting = conn->held_up = false;
 	conn->expired = true;
 	conn->deadline_ms = clock_ms() + CONN_LINGER_MS;
@@ -371,7 +372,10 @@ linger_read(struct cab_conn *conn)
 	struct conn_engine *engine = conn->running->engine;
 	ssize_t n = engine->transport->recv(conn, engine->in, CONN_READ_SIZE);
 
-	if (n == 0 || (n < 0 && n != -EAGAIN))
+	if (n > 0)
+		conn->bytes_in += (uint64_t)n;
+	if (n == 0 || (n < 0 && n != -EAGAIN) ||
+	    conn->bytes_in > CONN_LINGER_BYTES)
 		conn_free(conn);
 }
 

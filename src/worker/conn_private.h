@@ -19,6 +19,8 @@
 	1048576 /* most copied output bytes a connection may queue */
 #define CONN_LINGER_MS \
 	2000 /* how long a closed conversation drains input, so that the last reply survives */
+#define CONN_LINGER_BYTES \
+	16777216 /* most bytes it may bring meanwhile: who sends on and on learns from a reset */
 #define CONN_LINGER_MAX \
 	512 /* connections that may linger at once; more are closed at once */
 

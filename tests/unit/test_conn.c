@@ -219,6 +219,7 @@ any_split_gives_the_same_answers_in_one_write(void **state)
 static void
 unread_input_makes_it_linger(void **state)
 {
+	static const char block[65536];
 	struct mem_service *s = mem_service_new(&lines, NULL, NULL, -1);
 	struct mem_conn *c = mem_open(s);
 
@@ -238,6 +239,15 @@ unread_input_makes_it_linger(void **state)
 	mem_feed(c, "quit\nmore", 9);
 	mem_advance(s, 3000);
 	assert_true(mem_closed(c)); /* not for ever */
+	mem_free(c);
+
+	c = mem_open(s);
+	mem_feed(c, "quit\nmore", 9);
+	for (int i = 0; i < 16384 / 64; i++)
+		mem_feed(c, block, sizeof(block));
+	assert_false(mem_closed(c));
+	mem_feed(c, block, sizeof(block));
+	assert_true(mem_closed(c)); /* and not for ever more bytes */
 	mem_free(c);
 	mem_service_free(s);
 }
