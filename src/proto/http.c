@@ -264,6 +264,7 @@ refused_before_body(struct cab_conn *conn)
 static enum cab_verdict
 body_begin(struct cab_conn *conn, const char *head, size_t head_n)
 {
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	const struct http_opts *opts = cab_options(conn);
 	struct http_state *state = cab_state(conn);
 	struct http_body body = {
@@ -277,14 +278,15 @@ body_begin(struct cab_conn *conn, const char *head, size_t head_n)
 		return reject(conn, &request, 413);
 	if (request.expect == HTTP_EXPECT_UNKNOWN)
 		return reject(conn, &request, 417);
-	if (request.expect == HTTP_EXPECT_CONTINUE && cab_peek(conn, &p) == 0) {
+	if (request.expect == HTTP_EXPECT_CONTINUE) {
 		if (refused_before_body(conn)) {
 			/* Nobody can say whether the body will still be sent. */
 			state->last = true;
 			cab_linger(conn);
 			return respond(conn, &request);
 		}
-		cab_write_static(conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+		if (cab_peek(conn, &p) == 0)
+			cab_write_static(conn, go_on, sizeof(go_on) - 1);
 	}
 	r = body_take(conn, &body);
 	if (r < 0)
@@ -316,6 +318,14 @@ body_go_on(struct cab_conn *conn)
 
 /* ---- callbacks ---- */
 
+/* Whether the first bytes of a request have come; the empty line that some
+ * clients send after a body is none. */
+static bool
+request_begun(const struct http_pos *pos, const char *p, size_t n)
+{
+	return pos->head > 0 || (n > pos->line && p[pos->line] != '\r');
+}
+
 static enum cab_verdict
 http_input(struct cab_conn *conn)
 {
@@ -330,9 +340,7 @@ http_input(struct cab_conn *conn)
 	n = cab_peek(conn, &p);
 	r = http_parse_head(p, n, &http_limits, &state->pos, &request);
 	if (r == 0) {
-		/* The empty line that some clients send after a body is no request yet. */
-		if (!state->receiving &&
-		    (state->pos.head > 0 || n > state->pos.line))
+		if (!state->receiving && request_begun(&state->pos, p, n))
 			receive_begin(conn, opts->header_timeout);
 		return CAB_READ;
 	}

@@ -589,9 +589,11 @@ test_half_close_within(void **state)
 		assert_true(mem_closed(conn));
 		mem_free(conn);
 	}
-	for (size_t i = 0; i < 2; i++) {
-		struct mem_conn *conn = ask(i ? "\r\n" : "");
+	for (size_t i = 0; i < 3; i++) {
+		struct mem_conn *conn = ask(i ? "\r" : "");
 
+		if (i == 2)
+			feed(conn, "\n");
 		mem_half_close(conn);
 		assert_int_equal(output(conn).n, 0);
 		assert_true(mem_closed(conn));
