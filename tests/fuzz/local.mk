@@ -5,12 +5,15 @@
 # same name below corpus/.
 
 FUZZ_TARGETS = \
+	%reldir%/fuzz_base \
 	%reldir%/fuzz_conf \
 	%reldir%/fuzz_http \
 	%reldir%/fuzz_small \
 	%reldir%/fuzz_smtp
 
 check_PROGRAMS += $(FUZZ_TARGETS)
+%canon_reldir%_fuzz_base_SOURCES = %reldir%/fuzz_base.c
+%canon_reldir%_fuzz_base_LDADD = $(UNIT_BASE)
 %canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c
 %canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
 %canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
@@ -18,11 +21,13 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 
 if FUZZING
 FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+%canon_reldir%_fuzz_base_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_conf_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
 else
+%canon_reldir%_fuzz_base_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_conf_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
