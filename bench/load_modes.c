@@ -15,7 +15,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define LOST_AFTER 200000000u /* ns without a reply */
+#define LOST_AFTER 1000000000u /* ns without a reply */
 
 static void
 eof_is_failure(struct load_conn *c)
