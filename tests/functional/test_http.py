@@ -792,7 +792,7 @@ def test_absolute_form_is_served(web, target):
 
 @pytest.mark.parametrize("hosts", [
     [], ["a", "b"], ["a", "a"], ["", "a"], ["a b"], ["a/b"], ["a\x01"],
-    ["a@b"], ["[::1"], ["a:x"], ["a:99999999"], ["a,b"], ["<a>"], ["a?b"],
+    ["a@b"], ["[::1"], ["a:x"], ["a:99999999"], ["<a>"], ["a?b"],
     ["a\\b"], ["a#b"]],
     ids=repr)
 def test_host_exactly_once_and_valid(web, hosts):
