@@ -44,6 +44,7 @@ enum msg_type {
 	MSG_WAKE, /* struct msg_link (slot); 1 fd: eventfd of that worker slot; to all roles, see quota.h */
 	MSG_STOP, /* struct msg_stop: stop accepting, drain until the deadline, exit */
 	MSG_LOG_LEVEL, /* struct msg_level */
+	MSG_KILL, /* struct msg_kill: end this connection, or its program */
 
 	/* worker and launcher -> supervisor */
 	MSG_READY,  /* struct msg_commit: this generation is in use */
@@ -140,6 +141,10 @@ struct msg_stop {
 
 struct msg_level {
 	uint32_t level;
+};
+
+struct msg_kill {
+	uint64_t conn_id;
 };
 
 /* A program is to be started for this connection. */

@@ -249,6 +249,14 @@ on_log_level(struct launcher *l, struct chan_msg *msg)
 	log_set_level((enum cab_log_level)m->level);
 }
 
+static void
+on_kill(struct launcher *l, struct chan_msg *msg)
+{
+	const struct msg_kill *m = (const void *)msg->body;
+
+	program_kill(l, m->conn_id);
+}
+
 /* ---- the end ------------------------------------------------------------------------- */
 
 static void
@@ -315,6 +323,7 @@ static void (*const handlers[MSG_MAX])(struct launcher *, struct chan_msg *) = {
 	[MSG_WAKE] = on_wake,
 	[MSG_STOP] = on_stop,
 	[MSG_LOG_LEVEL] = on_log_level,
+	[MSG_KILL] = on_kill,
 };
 
 static void

@@ -114,6 +114,8 @@ loop_run(struct launcher *l)
 		release_dead(l);
 		atomic_store_explicit(
 		    &role->connections, l->n_programs, memory_order_relaxed);
+		atomic_store_explicit(
+		    &role->log_dropped, log_dropped(), memory_order_relaxed);
 	}
 }
 

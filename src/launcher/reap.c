@@ -124,7 +124,8 @@ log_end(struct launcher *l, const struct program *program, int status,
 	record_number(&r, "MAXRSS_KB", (uint64_t)usage->ru_maxrss);
 	log_fields(level, ID_PROGRAM_ENDED, r.v, r.n,
 	    "service %s: program %s after %" PRIu64 ".%03" PRIu64 " s%s",
-	    s->name, status_text(what, sizeof(what), status, program->told > 0),
+	    s->name, status_text(what, sizeof(what), status,
+		program->told > 0 && !program->by_hand),
 	    us / 1000000, us / 1000 % 1000,
 	    record_held(more, sizeof(more), held));
 }
@@ -152,6 +153,8 @@ program_ended(struct launcher *l, struct program **at, int status,
 		wait_over(l, program->waiting, good);
 	} else {
 		count->finished++;
+		board_count_duration(count,
+		    (cab_clock.mono_ns - program->started_ns) / 1000000);
 		start_release(l, program->ticket);
 	}
 	generation_unref(l, program->gen);
@@ -182,6 +185,22 @@ reap(struct launcher *l)
 }
 
 /* ---- all of them ------------------------------------------------------------------- */
+
+void
+program_kill(struct launcher *l, uint64_t conn_id)
+{
+	struct program *program;
+	unsigned i;
+
+	for (i = 0; i < PROGRAM_BUCKETS; i++)
+		for (program = l->buckets[i]; program != NULL;
+		     program = program->next)
+			if (program->waiting == NULL && program->told == 0 &&
+			    program->conn_id == conn_id) {
+				program->by_hand = true;
+				limit_reached(l, &program->limit);
+			}
+}
 
 void
 programs_kill(struct launcher *l, int signal)

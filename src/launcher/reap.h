@@ -14,6 +14,9 @@ void program_add(struct launcher *l, struct program *program);
 /* Takes leave of every child that has ended. */
 void reap(struct launcher *l);
 
+/* Asks the program of this connection to end, and ends it if it does not. */
+void program_kill(struct launcher *l, uint64_t conn_id);
+
 /* Sends a signal to the process group of every program. */
 void programs_kill(struct launcher *l, int signal);
 

@@ -202,6 +202,7 @@ start_connection(struct launcher *l, struct generation *gen,
 	program->ticket = run->ticket;
 	program->conn_id = run->conn_id;
 	program->peer = run->peer;
+	atomic_store(&l->board->tickets[run->ticket].pid, program->pid);
 	program_add(l, program);
 }
 

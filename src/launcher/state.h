@@ -99,6 +99,7 @@ struct program {
 	uint64_t started_ns;
 	struct alarm limit;
 	unsigned told; /* 0, then 1: SIGTERM sent, 2: SIGKILL sent */
+	bool by_hand;  /* the administrator ended it, not its time */
 };
 
 #define PROGRAM_BUCKETS 1024

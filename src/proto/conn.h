@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -82,6 +83,10 @@ void cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, .
 
 /* Counts a protocol error under a reply code (HTTP status, SMTP code); the worker's statistics show it. */
 void cab_count_error(struct cab_conn *conn, unsigned code);
+
+/* Appends the daemon's metrics (Prometheus text, CAB_METRICS_TYPE): 0, or -errno with perhaps half of it. */
+int cab_metrics(struct cab_conn *conn, struct cab_buf *out);
+#define CAB_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* ---- service side, for start, stop and datagram ---- */
 

@@ -106,6 +106,8 @@ answer_route(struct http_turn *turn, const struct http_route *route)
 {
 	if (route->handler == HTTP_HANDLER_INSPECT)
 		http_inspect(turn);
+	else if (route->handler == HTTP_HANDLER_METRICS)
+		http_metrics(turn);
 	else
 		http_canned_send(turn, route->canned);
 }

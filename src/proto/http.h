@@ -13,7 +13,8 @@
 
 enum http_handler {
 	HTTP_HANDLER_NONE,
-	HTTP_HANDLER_INSPECT
+	HTTP_HANDLER_INSPECT,
+	HTTP_HANDLER_METRICS
 };
 
 #define HTTP_HEADERS_MAX 8192 /* bytes of a route's own header fields */

@@ -15,7 +15,7 @@
 	    __attribute__((format(printf, 3, 4))),                            \
 	    void *arg
 
-static const char *const handlers[] = { "none", "inspect", NULL };
+static const char *const handlers[] = { "none", "inspect", "metrics", NULL };
 
 #define ROUTE(member) offsetof(struct http_route_opts, member)
 
@@ -62,7 +62,8 @@ static const struct cab_opt route_rows[] = {
 	    .offset = ROUTE(handler),
 	    .def = "none",
 	    .words = handlers,
-	    .help = "inspect: answer with the request as JSON" },
+	    .help = "inspect: answer with the request as JSON; metrics: with "
+		    "the daemon's metrics for Prometheus" },
 };
 
 static bool
@@ -143,10 +144,12 @@ check_route(void *options, COMPLAIN)
 	    o->body[0])
 		complain(arg, "body", "a reply with status %d has no content",
 		    (int)o->status);
-	if (o->handler == HTTP_HANDLER_INSPECT && o->body[0])
-		complain(arg, "body", "handler \"inspect\" makes the content");
-	if (o->handler == HTTP_HANDLER_INSPECT && o->status != 200)
-		complain(arg, "status", "handler \"inspect\" always answers 200");
+	if (o->handler != HTTP_HANDLER_NONE && o->body[0])
+		complain(arg, "body", "handler \"%s\" makes the content",
+		    handlers[o->handler]);
+	if (o->handler != HTTP_HANDLER_NONE && o->status != 200)
+		complain(arg, "status", "handler \"%s\" always answers 200",
+		    handlers[o->handler]);
 }
 
 static const struct cab_group route_group = {

@@ -29,4 +29,7 @@ http_routes_find(const struct http_routes *routes, struct cab_slice path);
 /* The reply of handler "inspect": the request as JSON. */
 void http_inspect(struct http_turn *turn);
 
+/* The reply of handler "metrics". */
+void http_metrics(struct http_turn *turn);
+
 #endif

@@ -21,6 +21,7 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/http_file.c \
 	%reldir%/http_file.h \
 	%reldir%/http_inspect.c \
+	%reldir%/http_metrics.c \
 	%reldir%/http_mime.c \
 	%reldir%/http_opts.c \
 	%reldir%/http_parse.c \

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 #define BOARD_WORKERS     64            /* most workers */
 #define BOARD_LAUNCHER    BOARD_WORKERS /* role slot of the launcher */
 #define BOARD_ROLES       (BOARD_WORKERS + 1)
@@ -20,6 +22,8 @@
 #define BOARD_SOURCE_SETS 8192  /* x 8 ways */
 #define BOARD_SOURCE_WAYS 8
 #define BOARD_REFUSALS    8 /* >= CAB_REFUSED_MAX */
+#define BOARD_BUCKETS     10 /* of durations, see board_bucket_ms */
+#define BOARD_CODES       16 /* protocol errors told apart, the last for all others */
 
 /* Counters of one service in one role; each is written by that role alone. */
 struct board_counters {
@@ -31,16 +35,45 @@ struct board_counters {
 	uint64_t errors; /* protocol errors */
 	uint64_t started, exited,
 	    failed; /* programs: started, ended, could not be started or ended badly */
+	uint64_t durations[BOARD_BUCKETS]; /* finished connections, by their length */
+	uint64_t duration_ms;              /* of all of them together */
+};
+
+/* Protocol errors of one service in one role under one reply code; 0: others. */
+struct board_code {
+	uint64_t code, count;
+};
+struct board_codes {
+	struct board_code v[BOARD_CODES];
+};
+
+enum board_flag {
+	BOARD_DRAINING = 1 /* new clients are refused */
 };
 
 /* One service over all roles. */
 struct board_service {
 	_Atomic uint32_t active; /* places taken */
-	_Atomic uint32_t spare;
+	_Atomic uint32_t flags;  /* enum board_flag; the supervisor's */
 	_Atomic uint64_t
 	    waiters; /* bit per worker that stopped accepting until a place is free */
 	_Atomic uint64_t rate_tat; /* see access/rate.h */
 	uint8_t pad[40];
+};
+
+enum board_label_flag {
+	BOARD_LABEL_ENABLED = 1,
+	BOARD_LABEL_STREAMS = 2,
+	BOARD_LABEL_DATAGRAMS = 4,
+	BOARD_LABEL_PROGRAM = 8
+};
+
+/* Which service has the slot; written by the supervisor alone. */
+struct board_label {
+	_Atomic uint32_t used; /* 0: none, or being written */
+	uint32_t flags;        /* enum board_label_flag */
+	char name[68];         /* terminated */
+	char protocol[20];     /* terminated, perhaps cut; "exec" for a program */
 };
 
 /* One source of one service. */
@@ -52,11 +85,18 @@ struct board_source {
 	_Atomic uint32_t spare;
 };
 
-/* A place held: who holds it and what has to be given back. */
+/*
+ * A place held: who holds it, what has to be given back, and whose connection it
+ * is, so that it is known even while the role that holds it is stuck.
+ */
 struct board_ticket {
 	_Atomic uint32_t owner; /* role slot + 1; 0: free */
 	uint32_t service;       /* service slot */
 	uint32_t source;        /* index into the sources, or BOARD_NO_SOURCE */
+	_Atomic int32_t pid;    /* of the program, 0: none yet */
+	_Atomic uint64_t conn_id; /* 0: the rest is not filled in */
+	uint64_t start_ms;        /* monotonic */
+	struct cab_peer peer;
 };
 #define BOARD_NO_SOURCE UINT32_MAX
 #define BOARD_NO_TICKET UINT32_MAX
@@ -65,7 +105,20 @@ struct board_role {
 	_Atomic uint64_t beat_ms;     /* monotonic time of the last loop turn */
 	_Atomic uint32_t connections; /* open in this role */
 	_Atomic uint32_t generation;  /* low half of the generation in use */
-	uint8_t pad[48];
+	_Atomic uint32_t tickets;     /* of this slot's, those below have been used */
+	_Atomic uint32_t starts;      /* how often it was started; the supervisor's */
+	_Atomic uint64_t log_dropped; /* records that the log could not take */
+	uint8_t pad[32];
+};
+
+/* What the supervisor tells about the daemon as a whole. */
+struct board_daemon {
+	_Atomic uint64_t started_ms; /* wall clock */
+	_Atomic uint64_t generation;
+	_Atomic uint64_t reloads, reload_failures;
+	_Atomic uint64_t log_dropped;
+	_Atomic uint32_t workers; /* highest slot that was ever used, plus one */
+	_Atomic uint32_t labels;  /* labels below this have been used */
 };
 
 struct board {
@@ -76,6 +129,12 @@ struct board {
 	struct board_source sources[BOARD_SOURCE_SETS * BOARD_SOURCE_WAYS];
 	struct board_ticket tickets[BOARD_WORKERS * BOARD_TICKETS];
 	struct board_counters counters[BOARD_ROLES][BOARD_SERVICES];
+	struct board_codes codes[BOARD_ROLES][BOARD_SERVICES];
+	/* What a slot had counted before the service that has it now. */
+	struct board_counters base[BOARD_SERVICES];
+	struct board_codes base_codes[BOARD_SERVICES];
+	struct board_daemon daemon;
+	struct board_label labels[BOARD_SERVICES];
 };
 
 /* A fresh board in a memory file (sparse: pages cost nothing until used): descriptor or -errno. */
@@ -111,6 +170,26 @@ ticket_pool_init(struct ticket_pool *pool, struct board *board, uint32_t slot);
 /* Takes a free ticket of the worker's partition and fills it in; BOARD_NO_TICKET when none is left. */
 uint32_t ticket_new(struct ticket_pool *pool, uint32_t service, uint32_t source);
 
+/* Says whose connection it is; the caller has just got the ticket. */
+void ticket_describe(struct board *board, uint32_t ticket, uint64_t conn_id,
+    const struct cab_peer *peer, uint64_t now_ms);
+
+/* A ticket as others see it. */
+struct ticket_view {
+	uint32_t owner; /* role slot */
+	uint32_t service;
+	int32_t pid;
+	uint64_t conn_id, start_ms;
+	struct cab_peer peer;
+};
+
+/* False when the ticket is free or its connection not known (yet). */
+bool ticket_look(
+    const struct board *board, uint32_t ticket, struct ticket_view *ret);
+
+/* How many tickets of a worker's partition have ever been used. */
+uint32_t ticket_used(const struct board *board, uint32_t slot);
+
 /* Remembers a ticket of this partition that was just released, so that it is used again first. */
 void ticket_reuse(struct ticket_pool *pool, uint32_t ticket);
 
@@ -130,8 +209,51 @@ uint64_t ticket_release(struct board *board, uint32_t ticket, uint32_t slot);
  * Supervisor only, after the role is gone. */
 uint64_t board_reclaim(struct board *board, uint32_t slot);
 
-/* Sum of one service's counters over all roles. */
+/* ---- counters ---- */
+
+/* Upper bounds of the buckets of durations; the last bucket has none. */
+extern const uint32_t board_bucket_ms[BOARD_BUCKETS - 1];
+
+/* A connection of this length has finished. */
+static inline void
+board_count_duration(struct board_counters *count, uint64_t ms)
+{
+	unsigned i = 0;
+
+	while (i < BOARD_BUCKETS - 1 && ms > board_bucket_ms[i])
+		i++;
+	count->durations[i]++;
+	count->duration_ms += ms;
+}
+
+/* Counts a protocol error; codes must be those of the calling role. */
+void board_count_code(struct board_codes *codes, unsigned code);
+
+/* Sum of one service's counters over all roles, since board_renew. */
 void board_sum(
     const struct board *board, uint32_t service, struct board_counters *ret);
+
+/* The same for its errors: at most cap codes, in order; returns how many. */
+size_t board_sum_codes(const struct board *board, uint32_t service,
+    struct board_code *ret, size_t cap);
+
+/*
+ * The slot gets another service: counts from nothing, with no flag.  Supervisor
+ * only, before any role serves it.
+ */
+void board_renew(struct board *board, uint32_t service);
+
+/* ---- labels ---- */
+
+/* Writes (with name) or clears (NULL) the label of a slot.  Supervisor only. */
+void board_label(struct board *board, uint32_t service, const char *name,
+    const char *protocol, uint32_t flags);
+
+/* False when no service has the slot. */
+bool board_label_look(
+    const struct board *board, uint32_t service, struct board_label *ret);
+
+/* Words for enum cab_refusal, as labels of metrics; NULL where there is none. */
+extern const char *const board_reasons[BOARD_REFUSALS];
 
 #endif

@@ -4,4 +4,6 @@
 noinst_LIBRARIES += %reldir%/libstats.a
 %canon_reldir%_libstats_a_SOURCES = \
 	%reldir%/board.c \
-	%reldir%/board.h
+	%reldir%/board.h \
+	%reldir%/metrics.c \
+	%reldir%/metrics.h

@@ -33,10 +33,16 @@ static const char *const refusal_words[CAB_REFUSED_MAX] = {
 	[CAB_REFUSED_PER_SOURCE] = "limits.per_source reached",
 	[CAB_REFUSED_RATE] = "limits.rate reached",
 	[CAB_REFUSED_SOURCE_RATE] = "limits.per_source_rate reached",
-	[CAB_REFUSED_SHUTDOWN] = "the daemon is stopping",
+	[CAB_REFUSED_SHUTDOWN] = "the service or the daemon is going away",
 	[CAB_REFUSED_RESOURCES] = "out of memory or tickets",
 };
 
+/* In the order of board_reasons. */
+_Static_assert(CAB_REFUSED_ACCESS == 0 && CAB_REFUSED_CONNECTIONS == 1 &&
+	CAB_REFUSED_PER_SOURCE == 2 && CAB_REFUSED_RATE == 3 &&
+	CAB_REFUSED_SOURCE_RATE == 4 && CAB_REFUSED_SHUTDOWN == 5 &&
+	CAB_REFUSED_RESOURCES == 6,
+    "a label for every reason");
 _Static_assert(
     (int)CAB_REFUSED_MAX <= BOARD_REFUSALS, "a counter for every reason");
 
@@ -150,6 +156,14 @@ row_of(const struct cab_worker *worker, const struct cab_running *running)
 	return &worker->board->services[running->slot];
 }
 
+bool
+accept_drains(const struct cab_worker *worker, const struct cab_running *running)
+{
+	return (atomic_load_explicit(&row_of(worker, running)->flags,
+		    memory_order_relaxed) &
+		   BOARD_DRAINING) != 0;
+}
+
 static void
 place_drop(struct cab_worker *worker, const struct cab_running *running)
 {
@@ -211,7 +225,7 @@ admit(struct cab_worker *worker, const struct cab_running *running,
 	uint32_t source = BOARD_NO_SOURCE;
 	int why = -1;
 
-	if (worker->stopping)
+	if (worker->stopping || accept_drains(worker, running))
 		why = CAB_REFUSED_SHUTDOWN;
 	else if (!acl_allows(&running->acl, peer, NULL))
 		why = CAB_REFUSED_ACCESS;
@@ -287,6 +301,9 @@ accepted(struct cab_worker *worker, struct listener *listener, int fd,
 		return;
 	}
 	running->count->accepted++;
+	/* Both ways the connection gets this number. */
+	ticket_describe(worker->board, ticket, worker->engine.next_id, peer,
+	    clock_ms());
 	if (!running->proto) {
 		handoff_submit(worker, running, fd, peer, ticket);
 		return;
@@ -400,8 +417,7 @@ accept_released(struct cab_conn *conn)
 	struct board_counters *count = conn->running->count;
 
 	count->finished++;
-	count->bytes_in += conn->bytes_in;
-	count->bytes_out += conn->bytes_out;
+	board_count_duration(count, clock_ms() - conn->opened_ms);
 	accept_wake(
 	    worker, ticket_release(worker->board, conn->ticket, worker->slot));
 	ticket_reuse(&worker->tickets, conn->ticket);

@@ -21,6 +21,10 @@ void accept_ready(struct cab_worker *worker, struct listener *listener);
 /* Called once per loop turn: lifts pauses whose reason has gone. */
 void accept_turn(struct cab_worker *worker);
 
+/* True while the administrator lets no new clients in. */
+bool accept_drains(
+    const struct cab_worker *worker, const struct cab_running *running);
+
 /* The engine's hook: a served connection has left. */
 void accept_released(struct cab_conn *conn);
 

@@ -344,6 +344,7 @@ conn_read(struct cab_conn *conn)
 	if (n == 0)
 		conn->at_end = true;
 	conn->bytes_in += (uint64_t)n;
+	conn->running->count->bytes_in += (uint64_t)n;
 	conn->active_ms = clock_ms();
 	engine->view.n += (size_t)n;
 	conn_run(conn, CAB_READ);

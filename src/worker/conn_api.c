@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,8 +161,17 @@ cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...)
 void
 cab_count_error(struct cab_conn *conn, unsigned code)
 {
-	(void)code;
 	conn->running->count->errors++;
+	if (conn->running->codes)
+		board_count_code(conn->running->codes, code);
+}
+
+int
+cab_metrics(struct cab_conn *conn, struct cab_buf *out)
+{
+	struct conn_engine *engine = conn->running->engine;
+
+	return engine->metrics ? engine->metrics(engine, out) : -ENOTSUP;
 }
 
 const char *

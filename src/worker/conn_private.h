@@ -135,6 +135,8 @@ struct conn_engine {
 	uint64_t next_id;
 	/* Gives the admission ticket back and counts; the owner of the engine sets it. */
 	void (*released)(struct cab_conn *conn);
+	/* The daemon's metrics as text: 0 or -errno; NULL: there are none. */
+	int (*metrics)(struct conn_engine *engine, struct cab_buf *out);
 };
 
 int engine_init(struct conn_engine *engine,

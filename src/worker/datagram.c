@@ -12,6 +12,7 @@
 
 #include "access/quota.h"
 #include "base/clock.h"
+#include "worker/accept.h"
 #include "worker/datagram.h"
 
 #define BATCH            32
@@ -163,6 +164,10 @@ packet_serve(struct cab_worker *worker, struct cab_running *running, int i,
 	running->count->bytes_in += n;
 	if (!acl_allows(&running->acl, &p->peer, NULL)) {
 		running->count->refused[CAB_REFUSED_ACCESS]++;
+		return false;
+	}
+	if (accept_drains(worker, running)) {
+		running->count->refused[CAB_REFUSED_SHUTDOWN]++;
 		return false;
 	}
 	reply = running->proto->datagram(running,

@@ -125,6 +125,29 @@ handoff_ready(struct cab_worker *worker, uint32_t events)
 	handoff_flush(worker);
 }
 
+bool
+handoff_kill(struct cab_worker *worker, uint64_t conn_id)
+{
+	struct handoff **at = &worker->handoffs, *h;
+
+	while (*at && (*at)->run.conn_id != conn_id)
+		at = &(*at)->next;
+	h = *at;
+	if (!h)
+		return false;
+	*at = h->next;
+	if (!h->next)
+		worker->handoffs_tail = at;
+	fd_close(h->fd);
+	accept_wake(worker,
+	    ticket_release(worker->board, h->run.ticket, worker->slot));
+	free(h);
+	/* That may have been the last one. */
+	if (!worker->handoffs)
+		handoff_flush(worker);
+	return true;
+}
+
 void
 handoff_release(struct cab_worker *worker)
 {

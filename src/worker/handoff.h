@@ -17,6 +17,9 @@ void handoff_link(struct cab_worker *worker, int fd);
 /* Readiness of the link. */
 void handoff_ready(struct cab_worker *worker, uint32_t events);
 
+/* Drops the connection of this number if it still waits; true if it did. */
+bool handoff_kill(struct cab_worker *worker, uint64_t conn_id);
+
 /* Closes what could not be passed on. */
 void handoff_release(struct cab_worker *worker);
 

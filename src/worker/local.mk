@@ -23,6 +23,8 @@ noinst_LIBRARIES += %reldir%/libworker.a
 	%reldir%/handoff.h \
 	%reldir%/sandbox.c \
 	%reldir%/sandbox.h \
+	%reldir%/metrics.c \
+	%reldir%/metrics.h \
 	%reldir%/conn_api.c \
 	%reldir%/conn_private.h \
 	%reldir%/output.c

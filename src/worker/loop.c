@@ -143,5 +143,8 @@ worker_loop(struct cab_worker *worker)
 		atomic_store_explicit(
 		    &worker->board->roles[worker->slot].connections,
 		    worker->engine.n_open, memory_order_relaxed);
+		atomic_store_explicit(
+		    &worker->board->roles[worker->slot].log_dropped,
+		    log_dropped(), memory_order_relaxed);
 	}
 }

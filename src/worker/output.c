@@ -120,6 +120,7 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
 		if (sent == 0 && !run && items[i]->n)
 			return -EIO; /* the file shrank: what was promised cannot be sent */
 		conn->bytes_out += (uint64_t)sent;
+		conn->running->count->bytes_out += (uint64_t)sent;
 		conn->active_ms = clock_ms();
 		for (size_t left = (size_t)sent; i < n;) {
 			size_t take = left < items[i]->n ? left : items[i]->n;

@@ -31,6 +31,7 @@ struct cab_running {
 	uint32_t index;               /* in the snapshot */
 	uint32_t slot;                /* in the scoreboard */
 	struct board_counters *count; /* this worker's counters of the service */
+	struct board_codes *codes;    /* and its errors; NULL: not told apart */
 	struct cab_conn *conns;
 	struct cab_pool *pool; /* of connections; made with the first */
 	struct acl_rules acl;

@@ -25,6 +25,7 @@
 #include "worker/datagram.h"
 #include "worker/handoff.h"
 #include "worker/loop.h"
+#include "worker/metrics.h"
 #include "worker/sandbox.h"
 #include "worker/transport.h"
 #include "worker/worker.h"
@@ -185,6 +186,7 @@ on_listener(struct chan_msg *msg)
 		fatal(EX_OSERR, "out of memory");
 	running->slot = m->slot;
 	running->count = &self.board->counters[self.slot][m->slot];
+	running->codes = &self.board->codes[self.slot][m->slot];
 	*l = (struct listener){ .kind = LOOP_LISTENER,
 		.fd = chan_take_fd(msg, 0),
 		.running = running };
@@ -322,6 +324,30 @@ on_log_level(struct chan_msg *msg)
 	log_set_level((enum cab_log_level)m->level);
 }
 
+static struct cab_conn *
+generation_find(struct generation *gen, uint64_t conn_id)
+{
+	for (size_t i = 0; gen && i < gen->n_services; i++)
+		for (struct cab_conn *c = gen->services[i].conns; c; c = c->next)
+			if (c->id == conn_id)
+				return c;
+	return NULL;
+}
+
+static void
+on_kill(struct chan_msg *msg)
+{
+	const struct msg_kill *m = (const void *)msg->body;
+	struct cab_conn *conn = generation_find(self.current, m->conn_id);
+
+	for (struct generation *gen = self.old; gen && !conn; gen = gen->next)
+		conn = generation_find(gen, m->conn_id);
+	if (conn)
+		conn_drop(conn);
+	else
+		(void)handoff_kill(&self, m->conn_id);
+}
+
 static void (*const handlers[MSG_MAX])(struct chan_msg *) = {
 	[MSG_CONFIG] = on_config,
 	[MSG_LISTENER] = on_listener,
@@ -331,6 +357,7 @@ static void (*const handlers[MSG_MAX])(struct chan_msg *) = {
 	[MSG_LINK] = on_link,
 	[MSG_STOP] = on_stop,
 	[MSG_LOG_LEVEL] = on_log_level,
+	[MSG_KILL] = on_kill,
 };
 
 void
@@ -468,6 +495,7 @@ worker_main(const struct cab_proto *const protos[],
 	    &self.engine, &transport_socket, first_conn_id(self.slot));
 	if (r == 0) {
 		self.engine.released = accept_released;
+		self.engine.metrics = worker_metrics;
 		ticket_pool_init(&self.tickets, self.board, self.slot);
 		r = fd_set_nonblock(self.channel, 1);
 	}

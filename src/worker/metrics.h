@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon's metrics, for protocols that offer them to clients.
+ */
+#ifndef CAB_WORKER_METRICS_H
+#define CAB_WORKER_METRICS_H
+
+#include "worker/conn_private.h"
+
+/* The engine's hook: the metrics of all services in use.  0 or -errno. */
+int worker_metrics(struct conn_engine *engine, struct cab_buf *out);
+
+#endif
