@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -76,8 +75,22 @@ step_stdio(const struct child_plan *plan)
 static IN_CHILD int
 step_close(const struct child_plan *plan)
 {
+	struct {
+		uint64_t soft, hard;
+	} files;
+	unsigned fd;
+
 	(void)plan;
-	return check(syscall(SYS_close_range, 3U, ~0U, 0U));
+	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+		return 0;
+	/* Before Linux 5.9, and under sandboxes that do not know it. */
+	if (errno != ENOSYS)
+		return errno;
+	if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &files) < 0)
+		return errno;
+	for (fd = 3; fd < files.soft; fd++)
+		syscall(SYS_close, fd);
+	return 0;
 }
 
 static IN_CHILD int
