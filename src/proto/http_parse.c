@@ -46,7 +46,7 @@ const uint8_t http_bytes[256] = {
 	['|'] = B_TOKEN | B_TARGET,
 	['('] = B_TARGET | B_NAME,
 	[')'] = B_TARGET | B_NAME,
-	[','] = B_TARGET | B_NAME,
+	[','] = B_TARGET, /* see http_is_host */
 	[';'] = B_TARGET | B_NAME,
 	['='] = B_TARGET | B_NAME,
 	['/'] = B_TARGET,
@@ -287,6 +287,7 @@ is_port(struct cab_slice s)
 	return true;
 }
 
+/* A name may hold a comma, but two Host fields that somebody has joined do too: one too many. */
 bool
 http_is_host(struct cab_slice s)
 {

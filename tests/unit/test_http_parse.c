@@ -204,6 +204,7 @@ static const struct entry heads[] = {
 	E("GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+	E("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
 	E("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
