@@ -16,7 +16,7 @@
 
 #include "base/str.h"
 
-/* One end of a connection: 28 bytes. */
+/* One end of a connection: 24 bytes. */
 struct cab_peer {
 	uint8_t family; /* AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_UNSPEC */
 	uint16_t port;  /* host order */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Objects of one size, taken from slabs and reused last-in first-out; a slab
- * whose objects are all free goes back to the system.  Worker and launcher.
+ * Objects of one size, taken from slabs and reused last-in first-out; slabs
+ * whose objects are all free go back to the system, but for one.  Worker and
+ * launcher.
  */
 #ifndef CAB_BASE_POOL_H
 #define CAB_BASE_POOL_H
