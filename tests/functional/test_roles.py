@@ -82,7 +82,8 @@ def test_workers_have_no_rights(daemon):
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert int(status[name], 16) == 0, (name, status[name])
         assert status["NoNewPrivs"] == "1"
-        assert status["Seccomp"] == "2"
+        if not SANITIZED:   # whose run time needs more than a worker does
+            assert status["Seccomp"] == "2"
 
 
 def test_plain_users_daemon_is_the_users(daemon, work):
@@ -334,6 +335,7 @@ def test_a_stopped_worker_does_not_hold_up_new_clients(daemon):
     assert served(port)
     stopped = running.workers()[0]
     kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: Process(stopped.pid).state == "T", "it has stopped")
     try:
         for _ in range(60):
             with tcp(port, timeout=20) as sock:
@@ -365,12 +367,15 @@ def test_kill_9_of_the_launcher(daemon):
     running = daemon(services=[cat(port), echo(other)], workers=2)
     for _ in range(3):
         assert served(port)
-        kill(running.launcher())
+        victim = wait_until(lambda: running.roles("launcher"),
+                            "a launcher", 20)[0]
+        kill(victim)
+        wait_until(lambda: not victim.alive(), "it is dead")
         # New clients wait for the new launcher; built-ins do not notice.
         assert served(other)
         with tcp(port, timeout=30) as sock:
             assert echoes(sock)
-    assert running.launcher()
+    wait_until(lambda: len(running.roles("launcher")) == 1, "one launcher")
 
 
 def test_kill_9_of_the_launcher_under_load(daemon):
@@ -536,6 +541,7 @@ def test_no_new_clients_while_stopping(daemon, work):
             except (ConnectionRefusedError, ConnectionResetError):
                 return True
         wait_until(gone, "new clients are turned away")
+        time.sleep(0.5)     # two signals at once may count as one
         running.signal(signal.SIGTERM)
         running.finish()
 
