@@ -6,4 +6,6 @@ noinst_LIBRARIES += %reldir%/libipc.a
 	%reldir%/msg.c \
 	%reldir%/msg.h \
 	%reldir%/chan.c \
-	%reldir%/chan.h
+	%reldir%/chan.h \
+	%reldir%/ctl.c \
+	%reldir%/ctl.h

@@ -415,6 +415,13 @@ board_renew(struct board *board, uint32_t service)
 	board->base_codes[service] = codes;
 }
 
+void
+board_use_worker(struct board *board, uint32_t slot)
+{
+	if (slot < BOARD_WORKERS && slot >= atomic_load(&board->daemon.workers))
+		atomic_store(&board->daemon.workers, slot + 1);
+}
+
 /* ---- labels ---- */
 
 void

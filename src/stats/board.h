@@ -243,6 +243,9 @@ size_t board_sum_codes(const struct board *board, uint32_t service,
  */
 void board_renew(struct board *board, uint32_t service);
 
+/* The slot is going to be used by a worker (or is the launcher's).  Supervisor only. */
+void board_use_worker(struct board *board, uint32_t slot);
+
 /* ---- labels ---- */
 
 /* Writes (with name) or clears (NULL) the label of a slot.  Supervisor only. */

@@ -497,13 +497,41 @@ log_changes(const struct state *old, const struct state *new)
 	}
 }
 
+/* The services of the old state that the new one does not have; NULL on -ENOMEM. */
+static struct apply_dropped *
+list_dropped(const struct state *old, const struct state *new)
+{
+	struct apply_dropped *list = calloc(
+	    new->plan.dropped + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (size_t i = 0; list != NULL && old != NULL &&
+	     n < new->plan.dropped && i < old->plan.n_services;
+	     i++) {
+		if (conf_find(new->conf, old->conf->services[i].name) != NULL)
+			continue;
+		list[n].name = strdup(old->conf->services[i].name);
+		list[n++].slot = old->plan.services[i].slot;
+	}
+	return list;
+}
+
 static void
-finish(struct apply *apply, int error)
+free_dropped(struct apply_dropped *list, size_t n)
+{
+	for (size_t i = 0; list != NULL && i < n; i++)
+		free(list[i].name);
+	free(list);
+}
+
+static void
+finish(struct apply *apply, int error, const struct apply_dropped *gone)
 {
 	const struct plan *plan = apply->current != NULL ? &apply->current->plan :
 							   NULL;
 	struct apply_result result = { .error = error,
-		.findings = &apply->findings };
+		.findings = &apply->findings,
+		.gone = gone };
 
 	(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_OFF);
 	if (plan != NULL) {
@@ -522,12 +550,15 @@ static void
 commit(struct apply *apply)
 {
 	struct state *old = apply->current;
+	size_t n = apply->next->plan.dropped;
+	struct apply_dropped *gone = list_dropped(old, apply->next);
 
 	apply->current = apply->next;
 	apply->next = NULL;
 	log_changes(old, apply->current);
 	state_free(old);
-	finish(apply, 0);
+	finish(apply, 0, gone);
+	free_dropped(gone, n);
 }
 
 /* Sockets that both states use go back to the options of the old one. */
@@ -564,7 +595,7 @@ roll_back(struct apply *apply, int error, bool told)
 	if (told && apply->current != NULL && announce(apply, apply->current) < 0)
 		log_error("cannot tell the other processes to go back: %s",
 		    strerror(ENOMEM));
-	finish(apply, error);
+	finish(apply, error, NULL);
 }
 
 /* ---- its course ------------------------------------------------------------------------ */
@@ -609,6 +640,18 @@ prepare(struct apply *apply, struct state *state)
 	also = open_resources(apply, state);
 	if (r == 0)
 		r = also;
+	if (apply->setup.prepare != NULL) {
+		also = apply->setup.prepare(
+		    apply->setup.arg, state->conf, &apply->findings);
+		if (r == 0)
+			r = also;
+	}
+	for (size_t i = 0; r == 0 && apply->setup.fresh != NULL &&
+	     i < state->plan.n_services;
+	     i++)
+		if (state->plan.services[i].change == PLAN_ADDED)
+			apply->setup.fresh(
+			    apply->setup.arg, state->plan.services[i].slot);
 	return r;
 }
 
@@ -627,7 +670,7 @@ apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
 		free(state);
 		conf_free(conf);
 		out_of_memory(apply);
-		finish(apply, -ENOMEM);
+		finish(apply, -ENOMEM, NULL);
 		return;
 	}
 	state->snapshot = snapshot;
@@ -693,6 +736,61 @@ const struct cab_conf *
 apply_current(const struct apply *apply)
 {
 	return apply->current != NULL ? apply->current->conf : NULL;
+}
+
+/* The first place of a service or a later one; places are in order of the services. */
+static size_t
+first_place(const struct plan *plan, size_t service)
+{
+	size_t low = 0, high = plan->n_listens;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (plan->listens[mid].service < service)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+bool
+apply_service(
+    const struct apply *apply, size_t index, struct apply_service *ret)
+{
+	const struct state *state = apply->current;
+
+	if (state == NULL || index >= state->plan.n_services)
+		return false;
+	*ret = (struct apply_service){ .conf = &state->conf->services[index],
+		.slot = state->plan.services[index].slot,
+		.change = state->plan.services[index].change,
+		.first = first_place(&state->plan, index) };
+	ret->n_listens = first_place(&state->plan, index + 1) - ret->first;
+	return true;
+}
+
+const struct listener *
+apply_socket(const struct apply *apply, const struct apply_service *service,
+    size_t nth)
+{
+	const struct place *places = apply->current->places;
+
+	for (size_t i = 0; i < service->n_listens; i++) {
+		const struct place *place = &places[service->first + i];
+
+		if (nth < place->n)
+			return place->v[nth];
+		nth -= place->n;
+	}
+	return NULL;
+}
+
+uint64_t
+apply_generation(const struct apply *apply)
+{
+	return apply->current != NULL ? apply->current->generation : 0;
 }
 
 /* ---- its life -------------------------------------------------------------------------- */

@@ -13,10 +13,18 @@
 
 #include "base/diag.h"
 #include "conf/model.h"
+#include "supervisor/listen.h"
 #include "supervisor/passed.h"
+#include "supervisor/plan.h"
 #include "supervisor/roles.h"
 
 struct apply;
+
+/* A service that was dropped, and the slot that it had. */
+struct apply_dropped {
+	char *name;
+	uint32_t slot;
+};
 
 /* How it ended; valid during the call only. */
 struct apply_result {
@@ -24,12 +32,20 @@ struct apply_result {
 	const struct cab_diag *findings; /* one error for everything that failed */
 	size_t services, listeners;      /* now */
 	size_t added, changed, dropped, kept;
+	/* On success, the services that are no more; the others: apply_service. */
+	const struct apply_dropped *gone;
 };
 
 struct apply_setup {
 	sd_event *event;
 	struct roles *roles;
 	struct passed *passed; /* what systemd passed; the first configuration takes from it */
+	/* May be NULL.  Called once for each transaction when the listeners are
+	 * open: what else has to be opened.  0, or -errno and a finding. */
+	int (*prepare)(void *arg, const struct cab_conf *conf,
+	    struct cab_diag *findings);
+	/* May be NULL.  A new service is going to have this slot. */
+	void (*fresh)(void *arg, uint32_t slot);
 	void (*done)(void *arg, const struct apply_result *result);
 	void *arg;
 };
@@ -56,6 +72,25 @@ void apply_died(struct apply *apply, const char *role, unsigned times);
 
 /* What runs; NULL before the first success. */
 const struct cab_conf *apply_current(const struct apply *apply);
+
+/* One service of what runs. */
+struct apply_service {
+	const struct cab_service *conf;
+	uint32_t slot;
+	enum plan_change change; /* what the last transaction did to it */
+	size_t first, n_listens; /* its places, for apply_socket */
+};
+
+/* False when there is no service of this index (or nothing runs yet). */
+bool apply_service(
+    const struct apply *apply, size_t index, struct apply_service *ret);
+
+/* The sockets of a service: the nth, NULL after the last. */
+const struct listener *apply_socket(const struct apply *apply,
+    const struct apply_service *service, size_t nth);
+
+/* The number of the configuration in use; 0 before the first. */
+uint64_t apply_generation(const struct apply *apply);
 
 /* Closes every listener; a transaction under way ends without done. */
 void apply_close(struct apply *apply);

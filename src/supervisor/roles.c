@@ -485,6 +485,7 @@ role_start(struct role *role)
 	role->started = now_us();
 	if (role->down == 0)
 		role->down = role->started;
+	board_use_worker(role->roles->setup.board, role->slot);
 	r = role_spawn(role);
 	if (r < 0) {
 		log_error("cannot start %s: %s", role->name, strerror(-r));
@@ -493,6 +494,7 @@ role_start(struct role *role)
 		role_again(role);
 		return;
 	}
+	atomic_fetch_add(&role->roles->setup.board->roles[role->slot].starts, 1);
 	log_debug("started %s, pid %d", role->name, (int)role->pid);
 	role_greet(role);
 }
@@ -690,6 +692,32 @@ roles_free(struct roles *roles)
 	batch_unref(roles->for_workers);
 	batch_unref(roles->for_launcher);
 	free(roles);
+}
+
+bool
+roles_view(const struct roles *roles, uint32_t slot, struct role_view *ret)
+{
+	const struct role *role = &roles->v[slot];
+
+	if (!role->wanted && role->pid == 0)
+		return false;
+	*ret = (struct role_view){ .name = role->name,
+		.pid = role->pid,
+		.started_us = role->started,
+		.generation = role->generation,
+		.leaving = role->leaving };
+	return true;
+}
+
+int
+roles_kill_connection(struct roles *roles, uint32_t slot, uint64_t conn_id)
+{
+	struct msg_kill body = { .conn_id = conn_id };
+
+	if (slot >= BOARD_ROLES || roles->v[slot].chan < 0)
+		return -ESRCH;
+	role_send(&roles->v[slot], MSG_KILL, &body, sizeof(body), NULL);
+	return 0;
 }
 
 void

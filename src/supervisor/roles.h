@@ -75,6 +75,22 @@ bool roles_healthy(const struct roles *roles);
 unsigned roles_workers(const struct roles *roles);
 unsigned roles_running(const struct roles *roles);
 
+/* One role for the administrator's eyes. */
+struct role_view {
+	const char *name;
+	pid_t pid;           /* 0: does not run */
+	uint64_t started_us; /* monotonic */
+	uint64_t generation; /* in use */
+	bool leaving;        /* was told to stop */
+};
+
+/* False when the slot is not in use. */
+bool roles_view(const struct roles *roles, uint32_t slot, struct role_view *ret);
+
+/* Asks a role to end a connection: 0, or -ESRCH when it does not run. */
+int
+roles_kill_connection(struct roles *roles, uint32_t slot, uint64_t conn_id);
+
 void roles_set_log_level(struct roles *roles, uint32_t level);
 
 /*
