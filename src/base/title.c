@@ -9,25 +9,28 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A copy of the environment that does not point into the old one; NULL on -ENOMEM. */
+/*
+ * A copy of the environment that does not point into the old one; NULL on
+ * -ENOMEM.  One block, so that a variable taken out later leaves no lost memory.
+ */
 static char **
 copy_environment(void)
 {
-	size_t n = 0;
-	char **copy;
+	size_t n = 0, bytes = 0, i, length;
+	char **copy, *p;
 
 	while (environ && environ[n])
-		n++;
-	copy = calloc(n + 1, sizeof(*copy));
-	for (size_t i = 0; copy && i < n; i++) {
-		copy[i] = strdup(environ[i]);
-		if (copy[i])
-			continue;
-		while (i > 0)
-			free(copy[--i]);
-		free(copy);
+		bytes += strlen(environ[n++]) + 1;
+	copy = malloc((n + 1) * sizeof(*copy) + bytes);
+	if (!copy)
 		return NULL;
+	p = (char *)(copy + n + 1);
+	for (i = 0; i < n; i++) {
+		length = strlen(environ[i]) + 1;
+		copy[i] = memcpy(p, environ[i], length);
+		p += length;
 	}
+	copy[n] = NULL;
 	return copy;
 }
 
