@@ -333,7 +333,9 @@ static bool
 check_top(struct conf_reading *r)
 {
 	struct subject s = { .r = r, .good = true, .at = { r->path, 0, false } };
+	struct subject group = s;
 	struct cab_conf *conf = r->conf;
+	const struct conf_origin *written;
 
 	if (conf->user.name == NULL) {
 		s.good = false; /* what was written could not be read */
@@ -345,8 +347,11 @@ check_top(struct conf_reading *r)
 			warn(&s, &conf->user,
 			    "user: the workers will have the rights of root");
 	}
-	if (!r->source->privileged &&
-	    origin_get(&r->origins, &conf->control) == NULL)
+	check_group(&group, "admin_group", &conf->admin_group);
+	written = origin_get(&r->origins, &conf->control);
+	if (written != NULL)
+		conf->control_line = written->line;
+	else if (!r->source->privileged)
 		conf->control = own_control(&s);
 	return s.good;
 }

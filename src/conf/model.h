@@ -96,6 +96,8 @@ struct cab_conf {
 	struct cab_account user;
 	bool user_fallback; /* COMPUTED: user was not given and the default account is missing: nobody was taken */
 	const char *control;
+	int64_t control_line; /* COMPUTED: where control was written, 0: it was not */
+	struct cab_account admin_group; /* may look through the control socket */
 	const char *include;
 	struct cab_log_opts log;
 	const struct cab_service *services;
