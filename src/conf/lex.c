@@ -79,32 +79,48 @@ here(const struct lexer *lx)
 }
 
 static void
-report(struct lexer *lx, enum cab_severity severity, struct lex_line at,
-    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-
-static void
-report(struct lexer *lx, enum cab_severity severity, struct lex_line at,
-    const char *fmt, ...)
+reportv(struct lexer *lx, enum cab_severity severity, struct lex_line at,
+    const char *note, const char *fmt, va_list ap)
 {
 	char text[1024];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	diag_add(lx->diag, severity, lx->unit->files[at.file].path,
+	    (int)at.line, "%s%s", text, note);
+}
+
+static void __attribute__((format(printf, 4, 5))) report(struct lexer *lx,
+    enum cab_severity severity, struct lex_line at, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	reportv(lx, severity, at, "", fmt, ap);
 	va_end(ap);
-	diag_add(lx->diag, severity, lx->unit->files[at.file].path,
-	    (int)at.line, "%s", text);
 }
 
 #define slip(lx, at, ...) report(lx, CAB_ERROR, at, __VA_ARGS__)
 
 /* The structure is lost: one finding, and the end. */
-#define lose(lx, at, ...)                                       \
-	do {                                                    \
-		if (!(lx)->lost)                                \
-			report(lx, CAB_ERROR, at, __VA_ARGS__); \
-		(lx)->lost = true;                              \
-	} while (0)
+static void __attribute__((format(printf, 3, 4)))
+lose(struct lexer *lx, struct lex_line at, const char *fmt, ...)
+{
+	char note[128] = "";
+	va_list ap;
+
+	if (lx->lost)
+		return;
+	lx->lost = true;
+	/* From a quote that is missing on, texts and settings change places. */
+	if (lx->broken.line != 0)
+		snprintf(note, sizeof(note),
+		    " (is a quote missing? The string that begins in line %u "
+		    "holds a line break)",
+		    lx->broken.line);
+	va_start(ap, fmt);
+	reportv(lx, CAB_ERROR, at, note, fmt, ap);
+	va_end(ap);
+}
 
 static const char *
 shown(char dst[static SHOWN], const char *p, size_t n)
@@ -496,15 +512,13 @@ string(struct lexer *lx)
 {
 	struct frame *f = lx->frame;
 	const char *p = f->text + f->i;
-	struct lex_line at = here(lx), began;
+	struct lex_line at = here(lx);
 	bool bad = false;
 	size_t n, i;
 
 	n = string_length(lx, p, f->n - f->i, &bad);
 	if (n == 0) {
-		/* The quote that is missing is the one of the first broken string. */
-		began = lx->broken.line != 0 ? lx->broken : at;
-		lose(lx, began, "this string has no closing quote");
+		lose(lx, at, "this string has no closing quote");
 		return;
 	}
 	if (lx->string_open && level(lx)->want == WANT_END) {

@@ -728,8 +728,8 @@ conf_decode(const struct cab_desc *const descs[], const void *bytes, size_t n,
 	get(&in, &head, sizeof(head));
 	if (in.error != 0 ||
 	    memcmp(head.magic, WIRE_MAGIC, sizeof(head.magic)) != 0 ||
-	    head.version != WIRE_VERSION || head.rows != wire_common_hash() ||
-	    head.n != in.n || n > WIRE_MAX)
+	    head.version != WIRE_VERSION || head.pad != 0 ||
+	    head.rows != wire_common_hash() || head.n != in.n || n > WIRE_MAX)
 		return -EBADMSG;
 	in.arena = arena_new();
 	if (in.arena == NULL)

@@ -9,7 +9,8 @@ FUZZ_TARGETS = \
 	%reldir%/fuzz_conf \
 	%reldir%/fuzz_http \
 	%reldir%/fuzz_small \
-	%reldir%/fuzz_smtp
+	%reldir%/fuzz_smtp \
+	%reldir%/fuzz_wire
 
 check_PROGRAMS += $(FUZZ_TARGETS)
 %canon_reldir%_fuzz_base_SOURCES = %reldir%/fuzz_base.c
@@ -18,6 +19,8 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 %canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
 %canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
 %canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c
+%canon_reldir%_fuzz_wire_SOURCES = %reldir%/fuzz_wire.c
+%canon_reldir%_fuzz_wire_LDADD = $(UNIT_CONF)
 
 if FUZZING
 FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
@@ -26,12 +29,14 @@ FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 %canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
+%canon_reldir%_fuzz_wire_LDFLAGS = $(FUZZ_LINK)
 else
 %canon_reldir%_fuzz_base_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_conf_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
+%canon_reldir%_fuzz_wire_SOURCES += %reldir%/replay.c
 endif
 
 dist_check_SCRIPTS += %reldir%/corpora

@@ -9,7 +9,7 @@ UNIT_BASE = src/base/libbase.a $(CMOCKA_LIBS) $(CAB_LIBS)
 UNIT_ACCESS = src/access/libaccess.a src/stats/libstats.a $(UNIT_BASE)
 UNIT_STATS = src/stats/libstats.a $(UNIT_BASE)
 UNIT_IPC = src/ipc/libipc.a $(UNIT_BASE)
-UNIT_CONF = src/conf/libconf.a src/access/libaccess.a \
+UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/access/libaccess.a \
 	src/stats/libstats.a src/ipc/libipc.a $(UNIT_BASE)
 
 # Twice, because the archives of the roles need each other.
@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	%reldir%/test_fd \
 	%reldir%/test_clock \
 	%reldir%/test_timer \
+	%reldir%/test_title \
 	%reldir%/test_log \
 	%reldir%/test_diag \
 	%reldir%/test_pool \
@@ -34,6 +35,7 @@ UNIT_TESTS = \
 	%reldir%/test_chan \
 	%reldir%/test_schema \
 	%reldir%/test_lex \
+	%reldir%/test_address \
 	%reldir%/test_read \
 	%reldir%/test_check \
 	%reldir%/test_dump \
@@ -70,6 +72,7 @@ UNIT_TESTS = \
 	%reldir%/test_apply \
 	%reldir%/test_roles \
 	%reldir%/test_notify \
+	%reldir%/test_files \
 	%reldir%/test_reader
 
 %canon_reldir%_test_buf_LDADD = $(UNIT_BASE)
@@ -78,6 +81,7 @@ UNIT_TESTS = \
 %canon_reldir%_test_fd_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_clock_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_timer_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_title_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_log_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_diag_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_pool_LDADD = $(UNIT_BASE)
@@ -89,6 +93,7 @@ UNIT_TESTS = \
 %canon_reldir%_test_chan_LDADD = $(UNIT_IPC)
 %canon_reldir%_test_schema_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_lex_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_address_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_read_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_check_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_dump_LDADD = $(UNIT_CONF)
