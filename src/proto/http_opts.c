@@ -147,6 +147,9 @@ check_route(void *options, COMPLAIN)
 	if (o->handler != HTTP_HANDLER_NONE && o->body[0])
 		complain(arg, "body", "handler \"%s\" makes the content",
 		    handlers[o->handler]);
+	if (o->handler != HTTP_HANDLER_NONE && o->headers.n)
+		complain(arg, "headers", "handler \"%s\" sends its own",
+		    handlers[o->handler]);
 	if (o->handler != HTTP_HANDLER_NONE && o->status != 200)
 		complain(arg, "status", "handler \"%s\" always answers 200",
 		    handlers[o->handler]);
