@@ -6,6 +6,7 @@ include %reldir%/support/local.mk
 include %reldir%/unit/local.mk
 include %reldir%/fuzz/local.mk
 include %reldir%/lint/local.mk
+include %reldir%/system/local.mk
 
 EXTRA_DIST += %reldir%/functional
 

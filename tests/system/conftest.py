@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Fixtures of the system tests: one machine for all of them, booted at the first
+test that wants it; a bound in time for each test; the journal with a failure.
+
+Environment:
+  CABINETD_SYSTEM_BUILD  a build tree configured with --prefix=/usr
+                         --sysconfdir=/etc --localstatedir=/var and made
+                         (all, check-programs); default build/test/system
+  CABINETD_SYSTEM        "require": what would be skipped fails instead
+  CABINETD_SYSTEM_FULL   "1": the counts of tests/system/full
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+pytest.register_assert_rewrite("rig")
+
+import rig  # noqa: E402
+
+DEFAULT_BOUND = 120
+FULL = os.environ.get("CABINETD_SYSTEM_FULL") == "1"
+SERVICE = "cabinetd.service"
+
+
+class TestTookTooLong(Exception):
+    __test__ = False
+
+
+def give_up(why):
+    if os.environ.get("CABINETD_SYSTEM") == "require":
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+@contextlib.contextmanager
+def _bounded(item, default):
+    marker = item.get_closest_marker("bound")
+    seconds = marker.args[0] if marker else default
+    if FULL:
+        seconds = max(seconds, 7200)
+
+    def ring(signum, frame):
+        raise TestTookTooLong(f"over its bound of {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    with _bounded(item, 400):       # the first one installs and boots
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    with _bounded(item, DEFAULT_BOUND):
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    here = getattr(item, "funcargs", {}).get("machine")
+    if not report.failed or here is None or here.leader is None:
+        return
+    with contextlib.suppress(Exception):
+        log = here.run("journalctl", "-q", "--no-pager", "-n", "120",
+                       "-o", "short-monotonic", "-u", "cabinetd*").out
+        report.sections.append(("journal (tail)", log[-8000:]))
+
+
+def _build_tree():
+    named = os.environ.get("CABINETD_SYSTEM_BUILD")
+    tree = Path(named) if named else rig.REPO / "build/test/system"
+    if not (tree / "tests/system/client").exists() or \
+            not (tree / "cabinetd").exists():
+        give_up(f"no build in {tree}: tools/test makes one")
+    return tree
+
+
+@pytest.fixture(scope="session")
+def whole_machine():
+    if os.geteuid() != 0:
+        give_up("only root can boot a machine")
+    for program in ("systemd-nspawn", "unshare", "nsenter"):
+        if shutil.which(program) is None:
+            give_up(f"{program} is not installed (Debian: systemd-container, "
+                    "util-linux)")
+    if not Path("/run/systemd/system").is_dir() and \
+            not Path("/sys/fs/cgroup").is_mount():
+        give_up("no control groups are mounted on /sys/fs/cgroup")
+    machine = rig.Machine(_build_tree())
+    try:
+        machine.__enter__()
+    except rig.Refused as why:
+        give_up(f"no machine can be booted here: {why}")
+    try:
+        yield machine
+    finally:
+        machine.__exit__(None, None, None)
+
+
+@pytest.fixture
+def machine(whole_machine):
+    """The machine, as it was just after its boot once the test has ended."""
+    yield whole_machine
+    here = whole_machine
+    here.systemctl("stop", "cabinetd*", "test-*", check=False)
+    for path in ("/etc/cabinetd.conf.d", "/etc/cabinetd-builtins.conf.d",
+                 "/etc/systemd/system/cabinetd.service.d",
+                 "/etc/systemd/system/cabinetd-builtins.service.d",
+                 "/etc/systemd/system/cabinetd-builtins.socket.d"):
+        here.remove(path)
+    for path in list(Path(f"/proc/{here.leader}/root/etc/systemd/system")
+                     .glob("test-*")):
+        path.unlink()
+    here.systemctl("daemon-reload")
+    here.systemctl("reset-failed", check=False)
+
+
+@pytest.fixture
+def serve(machine):
+    """Function: serve(config text) starts cabinetd.service with that text."""
+    def start(text, name="/etc/cabinetd.conf"):
+        machine.put(name, text)
+        begun = machine.cursor()
+        done = machine.systemctl("start", SERVICE, check=False)
+        assert done.status == 0, \
+            f"{done}\n{machine.log(SERVICE, begun)[-4000:]}"
+        return machine
+    return start
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
+FIGURES = []
+
+
+@pytest.fixture
+def figure(request):
+    """Function: figure(text) prints a line of the table at the end."""
+    begun = time.monotonic()
+
+    def add(text):
+        took = time.monotonic() - begun
+        FIGURES.append(f"figure: {request.node.name}: {text} ({took:.0f} s)")
+    return add
+
+
+def count(short, full, name):
+    """How often: the short form's number, the full one's, or the variable's."""
+    return int(os.environ.get(f"CABINETD_{name}", full if FULL else short))

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The load client of the system tests. The tests themselves need root, systemd
+# and pytest: tools/test starts them.
+
+check_PROGRAMS += %reldir%/client
+%canon_reldir%_client_LDADD =
+
+EXTRA_DIST += \
+	%reldir%/conftest.py \
+	%reldir%/keeper \
+	%reldir%/pytest.ini \
+	%reldir%/rig.py \
+	%reldir%/test_service.py
