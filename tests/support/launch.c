@@ -4,7 +4,7 @@
  * worker.  Tests only.  Every wait ends: by what is waited for, or by failing
  * the test.
  */
-#include "support/launch.h"
+#include "tests/support/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>

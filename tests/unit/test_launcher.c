@@ -27,7 +27,7 @@
 
 #include "access/quota.h"
 #include "base/fd.h"
-#include "support/launch.h"
+#include "tests/support/launch.h"
 
 static struct launch launch;
 

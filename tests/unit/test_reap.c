@@ -31,7 +31,7 @@
 #include "launcher/output.h"
 #include "launcher/reap.h"
 #include "launcher/start.h"
-#include "support/launch.h"
+#include "tests/support/launch.h"
 
 static struct launcher l;
 static struct launch_conf conf;

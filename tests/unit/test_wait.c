@@ -27,7 +27,7 @@
 #include "launcher/output.h"
 #include "launcher/reap.h"
 #include "launcher/wait.h"
-#include "support/launch.h"
+#include "tests/support/launch.h"
 
 /* Takes one datagram. */
 #define TAKE "dd bs=9 count=1 >/dev/null 2>&1; "
