@@ -78,7 +78,7 @@ here(const struct lexer *lx)
 	return (struct lex_line){ lx->frame->file, lx->frame->line };
 }
 
-static void
+static void __attribute__((format(printf, 5, 0)))
 reportv(struct lexer *lx, enum cab_severity severity, struct lex_line at,
     const char *note, const char *fmt, va_list ap)
 {
