@@ -483,11 +483,6 @@ http_start(struct cab_running *running)
 	r = root_open(running, service);
 	if (r == 0)
 		r = http_routes_new(service->opts, &service->routes);
-	if (r == 0 && service->root >= 0 && service->opts->cache > 0) {
-		service->cache = http_cache_new((size_t)service->opts->cache);
-		if (!service->cache)
-			r = -ENOMEM;
-	}
 	if (r < 0)
 		http_stop(running);
 	return r;

@@ -50,7 +50,7 @@ struct http_service {
 	const struct http_opts *opts;
 	int root; /* O_PATH descriptor of the document root, -1 without one; the core's */
 	struct http_routes *routes;
-	struct http_cache *cache; /* NULL: none */
+	struct http_cache *cache; /* NULL: nothing kept yet */
 };
 
 /* A request whose body, if any, has been read. */

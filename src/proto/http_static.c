@@ -217,26 +217,38 @@ canned_make(const struct http_opts *opts, const struct http_file *file,
 	return canned;
 }
 
+/* Whether the file may be kept, and for this path. */
+static bool
+worth_keeping(const struct http_turn *turn, const struct http_file *file)
+{
+	return turn->service->opts->cache > 0 &&
+	    file->size <= HTTP_CACHE_FILE_MAX &&
+	    file->ctime.tv_sec <= clock_wall() - SETTLED_S &&
+	    file->mtime.tv_sec <= clock_wall() &&
+	    /* one spelling of a path is enough */
+	    !memmem(turn->path.p, turn->path.n, "//", 2);
+}
+
 /* Keeps the file if that makes sense: the new entry or NULL. */
 static struct http_entry *
 keep(const struct http_turn *turn, const struct http_file *file,
     const struct http_entity *entity)
 {
-	struct http_cache *cache = turn->service->cache;
+	struct http_service *service = turn->service;
 	struct http_canned *canned;
 	struct http_entry *e;
 
-	if (!cache || !http_cache_fits(cache, file->size) ||
-	    file->ctime.tv_sec > clock_wall() - SETTLED_S ||
-	    file->mtime.tv_sec > clock_wall())
+	if (!worth_keeping(turn, file))
 		return NULL;
-	/* One spelling of a path is enough. */
-	if (memmem(turn->path.p, turn->path.n, "//", 2))
+	/* Made here, because many a service never needs one. */
+	if (!service->cache)
+		service->cache = http_cache_new((size_t)service->opts->cache);
+	if (!service->cache || !http_cache_fits(service->cache, file->size))
 		return NULL;
-	canned = canned_make(turn->service->opts, file, entity);
+	canned = canned_make(service->opts, file, entity);
 	if (!canned)
 		return NULL;
-	e = http_cache_add(cache, turn->path, file, canned);
+	e = http_cache_add(service->cache, turn->path, file, canned);
 	if (e)
 		e->checked_ms = cab_now_ms();
 	return e;
