@@ -5,6 +5,10 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 %canon_reldir%_libsupervisor_a_SOURCES = \
 	%reldir%/supervisor.c \
 	%reldir%/supervisor.h \
+	%reldir%/process.c \
+	%reldir%/process.h \
+	%reldir%/settings.c \
+	%reldir%/settings.h \
 	%reldir%/options.c \
 	%reldir%/options.h \
 	%reldir%/orphans.c \
@@ -21,6 +25,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/batch.h \
 	%reldir%/spawn.c \
 	%reldir%/spawn.h \
+	%reldir%/role.c \
+	%reldir%/role.h \
 	%reldir%/roles.c \
 	%reldir%/roles.h \
 	%reldir%/notify.c \

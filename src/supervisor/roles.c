@@ -5,7 +5,7 @@
  * it keeps dying; its clients wait in the kernel's queue.  Nothing here waits
  * for a role: what its channel does not take stays in its outbox.
  */
-#include "supervisor/roles.h"
+#include "supervisor/role.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,297 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "ipc/chan.h"
 #include "ipc/msg.h"
 
-#define MSEC \
-	UINT64_C(1000) /* times are in microseconds, as sd-event has them */
-#define SEC (1000 * MSEC)
-
-#define RESTART_FIRST \
-	(100 * MSEC) /* the pause before the second restart; doubles */
-#define RESTART_MOST (5 * SEC)
-#define HEALTHY      (10 * SEC) /* having lived so long, a role starts afresh */
+#define RESTART_FIRST (100 * ROLE_MSEC) /* before the second restart; doubles */
+#define RESTART_MOST  (5 * ROLE_SEC)
+#define HEALTHY       (10 * ROLE_SEC) /* having lived so long, a role starts afresh */
 #define OUTAGE_MOST \
-	(3 * RESTART_MOST)      /* out of service for longer is a fault */
-#define EXIT_GRACE    (5 * SEC) /* to exit after closing its channel */
-#define STOP_GRACE    (2 * SEC) /* to exit after the drain deadline */
-#define SEND_RETRY    (20 * MSEC)
-
-#define RECEIVE_BATCH 64 /* messages of one role before the others' turn */
-
-struct role {
-	struct roles *roles;
-	uint32_t slot;
-	char name[16], title[32];
-	bool wanted;  /* else not started again */
-	bool leaving; /* was told to stop */
-	pid_t pid;    /* 0: does not run */
-	int chan;     /* -1: closed */
-	sd_event_source *io, *timer;
-	struct outbox outbox;
-	uint64_t generation;              /* in use, as it says */
-	uint64_t started, down, deadline; /* when; 0: not */
-	unsigned failures;                /* deaths in a row */
-	unsigned misses; /* deaths before it used the newest generation */
-};
-
-struct roles {
-	struct roles_setup setup;
-	struct role v[BOARD_ROLES];
-	unsigned workers;
-	struct shared_fd *board, *wake[BOARD_WORKERS];
-	struct batch *for_workers, *for_launcher; /* the newest generation's */
-	uint64_t generation;
-	bool stopping;
-};
+	(3 * RESTART_MOST)        /* out of service for longer is a fault */
+#define STOP_GRACE (2 * ROLE_SEC) /* to exit after the drain deadline */
 
 static void role_start(struct role *role);
-
-static uint64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
-static struct role *
-launcher_of(struct roles *roles)
-{
-	return &roles->v[BOARD_LAUNCHER];
-}
-
-static bool
-is_launcher(const struct role *role)
-{
-	return role->slot == BOARD_LAUNCHER;
-}
-
-/* ---- ending ----------------------------------------------------------------------- */
-
-static void
-role_arm(struct role *role, uint64_t usec)
-{
-	if (sd_event_source_set_time(role->timer, now_us() + usec) >= 0)
-		(void)sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
-}
-
-static void
-role_close(struct role *role)
-{
-	role->io = sd_event_source_disable_unref(role->io);
-	role->chan = fd_close(role->chan);
-	outbox_clear(&role->outbox);
-}
-
-static void
-role_kill(struct role *role)
-{
-	if (role->pid > 0)
-		(void)kill(role->pid, SIGKILL);
-}
-
-/* It broke the rules of the channel, or we cannot serve it: end it, and start anew when it is gone. */
-static void
-role_fault(struct role *role, const char *what)
-{
-	log_error("%s (pid %d): %s: ending it", role->name, (int)role->pid, what);
-	role_close(role);
-	role_kill(role);
-}
-
-/* ---- sending ---------------------------------------------------------------------- */
-
-/* What outbox_flush says. */
-static int
-role_flush(struct role *role)
-{
-	int r;
-
-	if (role->chan < 0)
-		return 0;
-
-	r = outbox_flush(&role->outbox, role->chan);
-	(void)sd_event_source_set_io_events(
-	    role->io, r == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN);
-	if (r == -EBUSY)
-		role_arm(role, SEND_RETRY);
-	else if (r < 0 && r != -EAGAIN && r != -EPIPE)
-		role_fault(role, strerror(-r));
-	/* -EPIPE: what it said last is still to be read, and its end to be seen. */
-	return r;
-}
-
-static void
-role_put(struct role *role, struct batch *batch, bool replace)
-{
-	if (role->chan < 0 || batch == NULL)
-		return;
-	if (outbox_put(&role->outbox, batch, replace) < 0)
-		role_fault(role, strerror(ENOMEM));
-	else
-		(void)role_flush(role);
-}
-
-/* One message that is a batch of its own. */
-static void
-role_send(struct role *role, uint32_t type, const void *body, size_t n,
-    struct shared_fd *fd)
-{
-	struct batch *batch = batch_new();
-
-	if (batch == NULL || batch_add(batch, type, body, n, fd) < 0)
-		role_fault(role, strerror(ENOMEM));
-	else
-		role_put(role, batch, false);
-	batch_unref(batch);
-}
-
-/* A fresh pair between a worker and the launcher, once both run. */
-static void
-link_roles(struct role *worker)
-{
-	struct role *launcher = launcher_of(worker->roles);
-	struct msg_link body = { .slot = worker->slot };
-	struct shared_fd *near, *far;
-	int fds[2], r;
-
-	if (worker->chan < 0 || launcher->chan < 0)
-		return;
-	r = chan_pair(fds, 1);
-	if (r < 0) {
-		role_fault(worker, strerror(-r));
-		return;
-	}
-	near = shared_fd_new(fds[0]);
-	far = shared_fd_new(fds[1]);
-	if (near != NULL && far != NULL) {
-		role_send(worker, MSG_LINK, &body, sizeof(body), near);
-		role_send(launcher, MSG_LINK, &body, sizeof(body), far);
-	} else {
-		role_fault(worker, strerror(ENOMEM));
-	}
-	shared_fd_unref(near);
-	shared_fd_unref(far);
-}
-
-static void
-send_wake(struct role *role, uint32_t slot)
-{
-	struct msg_link body = { .slot = slot };
-
-	role_send(role, MSG_WAKE, &body, sizeof(body), role->roles->wake[slot]);
-}
-
-/* All that a role must know to start working. */
-static void
-role_greet(struct role *role)
-{
-	struct roles *roles = role->roles;
-	const struct roles_setup *setup = &roles->setup;
-	struct msg_hello hello = { .role = is_launcher(role) ? ROLE_LAUNCHER :
-							       ROLE_WORKER,
-		.slot = role->slot,
-		.workers = roles->workers,
-		.log_target = setup->log_target,
-		.log_level = setup->log_level,
-		.uid = setup->uid,
-		.gid = setup->gid,
-		.max_fds = setup->max_fds };
-
-	role_send(role, MSG_HELLO, &hello, sizeof(hello), roles->board);
-	for (unsigned i = 0; i < BOARD_WORKERS; i++)
-		if (roles->wake[i] != NULL)
-			send_wake(role, i);
-	if (is_launcher(role)) {
-		for (unsigned i = 0; i < BOARD_WORKERS; i++)
-			link_roles(&roles->v[i]);
-		role_put(role, roles->for_launcher, true);
-	} else {
-		link_roles(role);
-		role_put(role, roles->for_workers, true);
-	}
-}
-
-/* ---- receiving -------------------------------------------------------------------- */
-
-static void
-role_message(struct role *role, const struct chan_msg *msg)
-{
-	const struct roles_watch *watch = &role->roles->setup.watch;
-	char text[512];
-	struct msg_commit body;
-
-	if (!msg_valid(msg) ||
-	    (msg->type != MSG_READY && msg->type != MSG_FAILED)) {
-		role_fault(role, "sent a message that it may not send");
-		return;
-	}
-	memcpy(&body, msg->body, sizeof(body));
-	if (msg->type == MSG_FAILED) {
-		str_escape(text, sizeof(text), msg->body + sizeof(body),
-		    msg->n - sizeof(body));
-		watch->failed(watch->arg, role->name, body.generation, text);
-		return;
-	}
-	role->generation = body.generation;
-	role->down = 0;
-	if (role->generation == role->roles->generation) {
-		role->misses = 0;
-		watch->ready(watch->arg);
-	}
-}
-
-static void
-role_receive(struct role *role)
-{
-	struct chan_msg msg;
-	int r;
-
-	for (unsigned i = 0; i < RECEIVE_BATCH && role->chan >= 0; i++) {
-		r = chan_recv(role->chan, &msg);
-		if (r == -EAGAIN)
-			return;
-		if (r < 0) {
-			role_fault(role, "sent a malformed message");
-			return;
-		}
-		if (r == 0) {
-			/* On its way out; how it went its exit will tell. */
-			role_close(role);
-			role_arm(role, EXIT_GRACE);
-			role->deadline = now_us() + EXIT_GRACE;
-			return;
-		}
-		role_message(role, &msg);
-		chan_msg_release(&msg);
-	}
-}
-
-static int
-on_io(sd_event_source *source, int fd, uint32_t events, void *arg)
-{
-	struct role *role = arg;
-
-	(void)source;
-	(void)fd;
-	if (events & EPOLLOUT)
-		(void)role_flush(role);
-	if (events & ~(uint32_t)EPOLLOUT)
-		role_receive(role);
-	return 0;
-}
 
 /* ---- death and restart ------------------------------------------------------------- */
 
@@ -324,7 +50,7 @@ restart_pause(struct role *role)
 {
 	uint64_t pause = RESTART_FIRST;
 
-	if (role->started != 0 && now_us() - role->started >= HEALTHY)
+	if (role->started != 0 && role_now() - role->started >= HEALTHY)
 		role->failures = 0;
 	if (role->failures++ == 0)
 		return 0;
@@ -339,15 +65,15 @@ role_again(struct role *role)
 	uint64_t pause;
 
 	if (role->down == 0)
-		role->down = now_us();
+		role->down = role_now();
 	pause = restart_pause(role);
 	if (pause == 0) {
 		log_notice("starting %s again", role->name);
 		role_start(role);
 		return;
 	}
-	log_notice(
-	    "starting %s again in %u ms", role->name, (unsigned)(pause / MSEC));
+	log_notice("starting %s again in %u ms", role->name,
+	    (unsigned)(pause / ROLE_MSEC));
 	role_arm(role, pause);
 }
 
@@ -434,12 +160,12 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	(void)usec;
 	if (role->pid == 0) {
 		role_start(role);
-	} else if (role->deadline != 0 && now_us() >= role->deadline) {
+	} else if (role->deadline != 0 && role_now() >= role->deadline) {
 		log_warning("%s (pid %d) does not end: killing it", role->name,
 		    (int)role->pid);
 		role_kill(role);
 	} else if (role_flush(role) != -EBUSY && role->deadline != 0) {
-		role_arm(role, role->deadline - now_us());
+		role_arm(role, role->deadline - role_now());
 	}
 
 	return 0;
@@ -467,8 +193,7 @@ role_spawn(struct role *role)
 	role->pid = (pid_t)r;
 	role->chan = fds[0];
 	outbox_init(&role->outbox);
-	r = sd_event_add_io(role->roles->setup.event, &role->io, role->chan,
-	    EPOLLIN, on_io, role);
+	r = role_listen(role);
 	/* Then it goes the way of all that fail: its end will be seen. */
 	if (r < 0)
 		role_fault(role, strerror(-r));
@@ -482,7 +207,7 @@ role_start(struct role *role)
 
 	if (role->pid != 0 || !role->wanted || role->roles->stopping)
 		return;
-	role->started = now_us();
+	role->started = role_now();
 	if (role->down == 0)
 		role->down = role->started;
 	board_use_worker(role->roles->setup.board, role->slot);
@@ -502,7 +227,7 @@ role_start(struct role *role)
 void
 roles_start(struct roles *roles)
 {
-	role_start(launcher_of(roles));
+	role_start(&roles->v[BOARD_LAUNCHER]);
 	for (unsigned i = 0; i < roles->workers; i++)
 		role_start(&roles->v[i]);
 }
@@ -522,7 +247,8 @@ roles_announce(struct roles *roles, uint64_t generation,
 		role->misses = 0;
 		if (!role->leaving)
 			role_put(role,
-			    is_launcher(role) ? for_launcher : for_workers, true);
+			    role_is_launcher(role) ? for_launcher : for_workers,
+			    true);
 	}
 }
 
@@ -532,7 +258,7 @@ static void
 role_stop(struct role *role, uint64_t drain_ms)
 {
 	struct msg_stop body = { .drain_ms = drain_ms };
-	uint64_t wait = drain_ms * MSEC + STOP_GRACE;
+	uint64_t wait = drain_ms * ROLE_MSEC + STOP_GRACE;
 
 	role->wanted = false;
 	if (role->pid == 0) {
@@ -543,7 +269,7 @@ role_stop(struct role *role, uint64_t drain_ms)
 		return;
 	role->leaving = true;
 	role_send(role, MSG_STOP, &body, sizeof(body), NULL);
-	role->deadline = now_us() + wait;
+	role->deadline = role_now() + wait;
 	role_arm(role, wait);
 }
 
@@ -614,7 +340,7 @@ roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
 		}
 		for (unsigned k = 0; k < BOARD_ROLES; k++)
 			if (roles->v[k].chan >= 0)
-				send_wake(&roles->v[k], i);
+				role_send_wake(&roles->v[k], i);
 		roles->v[i].wanted = true;
 	}
 	roles->workers = workers;
@@ -626,7 +352,7 @@ role_init(struct role *role, struct roles *roles, uint32_t slot)
 {
 	*role = (struct role){ .roles = roles, .slot = slot, .chan = -1 };
 	outbox_init(&role->outbox);
-	if (is_launcher(role)) {
+	if (role_is_launcher(role)) {
 		snprintf(role->name, sizeof(role->name), "launcher");
 		snprintf(role->title, sizeof(role->title), ROLE_TITLE_LAUNCHER);
 	} else {
@@ -634,10 +360,10 @@ role_init(struct role *role, struct roles *roles, uint32_t slot)
 		snprintf(role->title, sizeof(role->title),
 		    ROLE_TITLE_WORKER " %u", slot);
 	}
-	role->wanted = is_launcher(role) || slot < roles->workers;
+	role->wanted = role_is_launcher(role) || slot < roles->workers;
 	/* One source for life: arming must not fail for want of memory. */
 	return sd_event_add_time(roles->setup.event, &role->timer,
-	    CLOCK_MONOTONIC, UINT64_MAX, 1 * MSEC, on_timer, role);
+	    CLOCK_MONOTONIC, UINT64_MAX, 1 * ROLE_MSEC, on_timer, role);
 }
 
 int
@@ -747,7 +473,7 @@ roles_missing(const struct roles *roles)
 bool
 roles_healthy(const struct roles *roles)
 {
-	uint64_t now = now_us();
+	uint64_t now = role_now();
 
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
 		if (roles->v[i].wanted && roles->v[i].down != 0 &&

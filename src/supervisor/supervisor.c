@@ -8,18 +8,13 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -37,8 +32,10 @@
 #include "supervisor/options.h"
 #include "supervisor/orphans.h"
 #include "supervisor/passed.h"
+#include "supervisor/process.h"
 #include "supervisor/reader.h"
 #include "supervisor/roles.h"
+#include "supervisor/settings.h"
 
 #define DRAIN_MS 10000 /* for open connections when the daemon stops */
 /* A signal sent to us and to our group alike (timeout, sudo) is one signal. */
@@ -58,6 +55,7 @@ struct supervisor {
 	struct notify_watchdog *watchdog;
 	uint32_t uid; /* of the workers; UINT32_MAX: ours */
 	enum cab_log_target target;
+	size_t max_fds;
 	size_t services, sockets;
 	uint64_t stopping_ms; /* since when */
 	bool served, stopping;
@@ -65,115 +63,7 @@ struct supervisor {
 	int status; /* to exit with */
 };
 
-/* ---- the process itself ------------------------------------------------------------ */
-
-/*
- * Root's other powers are switched off, not given up: where a unit sets
- * NoNewPrivileges= the launcher would get back no more than we have.
- */
-static const cap_value_t caps_needed[] = {
-	CAP_CHOWN, /* owner and group of unix sockets */
-	CAP_DAC_OVERRIDE, /* configuration, document roots, directories of unix sockets */
-	CAP_FOWNER,    /* mode of unix sockets given to somebody else */
-	CAP_KILL,      /* roles that run as somebody else */
-	CAP_NET_ADMIN, /* socket.mark, buffers beyond the system's maximum */
-	CAP_NET_BIND_SERVICE, /* ports below 1024 */
-	CAP_NET_RAW,          /* socket.interface changed on reload */
-};
-
-static int
-narrow_capabilities(void)
-{
-	cap_t caps = cap_get_proc();
-	cap_flag_value_t have;
-	int r;
-
-	if (caps == NULL)
-		return -errno;
-	r = cap_clear_flag(caps, CAP_EFFECTIVE);
-	for (size_t i = 0; r == 0 && i < CAB_N(caps_needed); i++)
-		if (cap_get_flag(caps, caps_needed[i], CAP_PERMITTED, &have) == 0 &&
-		    have == CAP_SET)
-			r = cap_set_flag(
-			    caps, CAP_EFFECTIVE, 1, &caps_needed[i], CAP_SET);
-	if (r == 0)
-		r = cap_set_proc(caps);
-	r = r < 0 ? -errno : 0;
-	cap_free(caps);
-	return r;
-}
-
-/* Whoever started us may have left anything open; it must not reach the roles. */
-static void
-mark_inherited(void)
-{
-	if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-		return;
-	/* Before Linux 5.11. */
-	for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
-		(void)fd_set_cloexec(fd, 1);
-}
-
-static void
-settle(void)
-{
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2 };
-	int r;
-
-	for (size_t i = 0; i < CAB_N(ignored); i++)
-		(void)sigaction(ignored[i], &ignore, NULL);
-	mark_inherited();
-	umask(0077);
-	if (geteuid() == 0) {
-		/* No core file, of which a user could learn what root knows. */
-		(void)prctl(PR_SET_DUMPABLE, 0);
-		r = narrow_capabilities();
-		if (r < 0)
-			log_warning("cannot switch off root's capabilities: %s",
-			    strerror(-r));
-	}
-}
-
-/* ---- what the configuration says about the daemon itself ------------------------------ */
-
-static enum cab_log_level
-log_level(const struct cab_conf *conf)
-{
-	static const enum cab_log_level levels[] = {
-		[CAB_LOG_LEVEL_ERROR] = CAB_LOG_ERR,
-		[CAB_LOG_LEVEL_WARNING] = CAB_LOG_WARNING,
-		[CAB_LOG_LEVEL_NOTICE] = CAB_LOG_NOTICE,
-		[CAB_LOG_LEVEL_INFO] = CAB_LOG_INFO,
-		[CAB_LOG_LEVEL_DEBUG] = CAB_LOG_DEBUG
-	};
-
-	return levels[conf->log.level];
-}
-
-static enum cab_log_target
-log_target(const struct cab_conf *conf)
-{
-	if (conf->log.target == CAB_LOG_TO_AUTO)
-		return log_under_journal() ? CAB_LOG_JOURNAL : CAB_LOG_STDERR;
-	return conf->log.target == CAB_LOG_TO_JOURNAL ? CAB_LOG_JOURNAL :
-							CAB_LOG_STDERR;
-}
-
-static unsigned
-worker_count(const struct cab_conf *conf)
-{
-	int64_t n = conf->workers;
-	cpu_set_t cpus;
-
-	if (n == 0)
-		n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ?
-		    CPU_COUNT(&cpus) :
-		    sysconf(_SC_NPROCESSORS_ONLN);
-	if (n < 1)
-		n = 1;
-	return n > BOARD_WORKERS ? BOARD_WORKERS : (unsigned)n;
-}
+/* ---- what there is to say ---------------------------------------------------------------- */
 
 static void
 log_findings(const struct cab_diag *diag)
@@ -202,9 +92,24 @@ warn_fixed(const struct supervisor *self, const struct cab_conf *conf)
 	if (self->uid != UINT32_MAX && self->uid != conf->user.id)
 		log_warning("the workers' user is another one now: that takes "
 			    "effect when the daemon is started again");
-	if (self->target != log_target(conf))
+	if (self->target != settings_log_target(conf))
 		log_warning("log.target is another one now: that takes effect when "
 			    "the daemon is started again");
+}
+
+static void
+warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
+{
+	const struct cab_service *service = settings_misfit(
+	    conf, settings_workers(conf), self->max_fds);
+
+	if (service != NULL)
+		log_warning("service \"%s\": limits.connections is %" PRId64
+			    ", but each of %u workers may have only %zu open "
+			    "files: raise LimitNOFILE= in the unit (ulimit -n) "
+			    "or lower the limit",
+		    service->name, service->limits.connections,
+		    settings_workers(conf), self->max_fds);
 }
 
 /* ---- from one configuration to the next ------------------------------------------------- */
@@ -261,9 +166,10 @@ reload_applied(struct supervisor *self, const struct apply_result *result)
 		    result->added, result->changed, result->dropped,
 		    result->kept);
 		warn_fixed(self, conf);
-		log_set_level(log_level(conf));
-		roles_set_log_level(self->roles, log_level(conf));
-		roles_resize(self->roles, worker_count(conf), DRAIN_MS);
+		warn_misfit(self, conf);
+		log_set_level(settings_log_level(conf));
+		roles_set_log_level(self->roles, settings_log_level(conf));
+		roles_resize(self->roles, settings_workers(conf), DRAIN_MS);
 	}
 	reload_done(self, result->error);
 }
@@ -517,19 +423,21 @@ static int
 set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 {
 	bool root = geteuid() == 0;
-	size_t limit = roles_raise_limit();
 	struct roles_setup setup = { .event = self->event,
-		.workers = worker_count(conf),
+		.workers = settings_workers(conf),
 		.log_target = self->target,
-		.log_level = log_level(conf),
+		.log_level = settings_log_level(conf),
 		.uid = root ? conf->user.id : UINT32_MAX,
 		.gid = root ? conf->user.gid : UINT32_MAX,
-		.max_fds = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX,
 		.spawn = roles_spawn,
 		.watch = { on_role_ready, on_role_failed, on_role_died,
 		    on_roles_empty, self } };
 
 	self->uid = setup.uid;
+	self->max_fds = roles_raise_limit();
+	setup.max_fds = self->max_fds < UINT32_MAX ? (uint32_t)self->max_fds :
+						     UINT32_MAX;
+	warn_misfit(self, conf);
 	self->board_fd = board_create(&self->board);
 	if (self->board_fd < 0)
 		return self->board_fd;
@@ -601,8 +509,8 @@ serve(struct supervisor *self, struct reader_result *first)
 	struct cab_conf *conf = first->conf;
 	int r;
 
-	self->target = log_target(conf);
-	log_open(self->target, log_level(conf), NULL);
+	self->target = settings_log_target(conf);
+	log_open(self->target, settings_log_level(conf), NULL);
 	log_findings(&first->diag);
 	r = set_up(self, conf);
 	if (r >= 0) {
@@ -636,7 +544,7 @@ run_serve(struct supervisor *self)
 	struct reader_result first = { .snapshot_fd = -1 };
 	int r;
 
-	settle();
+	process_settle();
 	r = block_signals();
 	if (r == 0)
 		r = passed_collect(&self->passed);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One of the other processes as the supervisor sees it: a channel, what is
+ * still to be sent, what it says.  Private to roles.c and role.c.
+ */
+#ifndef CAB_SUPERVISOR_ROLE_H
+#define CAB_SUPERVISOR_ROLE_H
+
+#include "supervisor/roles.h"
+
+/* Times are in microseconds, as sd-event has them. */
+#define ROLE_MSEC UINT64_C(1000)
+#define ROLE_SEC  (1000 * ROLE_MSEC)
+
+struct role {
+	struct roles *roles;
+	uint32_t slot;
+	char name[16], title[32];
+	bool wanted;  /* else not started again */
+	bool leaving; /* was told to stop */
+	pid_t pid;    /* 0: does not run */
+	int chan;     /* -1: closed */
+	sd_event_source *io, *timer;
+	struct outbox outbox;
+	uint64_t generation;              /* in use, as it says */
+	uint64_t started, down, deadline; /* when; 0: not */
+	unsigned failures;                /* deaths in a row */
+	unsigned misses; /* deaths before it used the newest generation */
+};
+
+struct roles {
+	struct roles_setup setup;
+	struct role v[BOARD_ROLES];
+	unsigned workers;
+	struct shared_fd *board, *wake[BOARD_WORKERS];
+	struct batch *for_workers, *for_launcher; /* the newest generation's */
+	uint64_t generation;
+	bool stopping;
+};
+
+/* Monotonic. */
+uint64_t role_now(void);
+
+static inline bool
+role_is_launcher(const struct role *role)
+{
+	return role->slot == BOARD_LAUNCHER;
+}
+
+/* Lets the timer of the role ring after so long. */
+void role_arm(struct role *role, uint64_t usec);
+
+/* Closes our end and drops what was not sent. */
+void role_close(struct role *role);
+
+/* SIGKILL, if it runs. */
+void role_kill(struct role *role);
+
+/* It broke the rules of the channel, or we cannot serve it: ends it, with a word in the log. */
+void role_fault(struct role *role, const char *what);
+
+/* Sends what the channel takes; returns what outbox_flush says. */
+int role_flush(struct role *role);
+
+/* Queues a batch (a reference more; NULL: nothing) or one message, and sends what can be sent. */
+void role_put(struct role *role, struct batch *batch, bool replace);
+void role_send(struct role *role, uint32_t type, const void *body, size_t n,
+    struct shared_fd *fd);
+
+/* Tells the role about the wake-up of one worker slot. */
+void role_send_wake(struct role *role, uint32_t slot);
+
+/* Sends all that a role must know to start working. */
+void role_greet(struct role *role);
+
+/* Takes in what the role has said; the watch is told. */
+void role_receive(struct role *role);
+
+/* Starts watching the channel: 0 or -errno. */
+int role_listen(struct role *role);
+
+#endif
