@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The default configuration is installed only where there is none, and removed
-# only while it is what was installed. Examples go with the documentation.
+# The default configurations are installed only where there are none, and
+# removed only while they are what was installed. Examples go with the
+# documentation.
 
-ETC_EXAMPLES =
+ETC_EXAMPLES = \
+	%reldir%/examples/health-check.conf \
+	%reldir%/examples/mail-sink.conf \
+	%reldir%/examples/programs.conf \
+	%reldir%/examples/test-servers.conf \
+	%reldir%/examples/web.conf
 
-EXTRA_DIST += %reldir%/cabinetd.conf
+ETC_CONFIGS = cabinetd.conf cabinetd-builtins.conf
+EXTRA_DIST += \
+	%reldir%/cabinetd-builtins.conf \
+	%reldir%/cabinetd.conf
 
 examplesdir = $(docdir)/examples
 dist_examples_DATA = $(ETC_EXAMPLES)
@@ -12,18 +21,22 @@ dist_examples_DATA = $(ETC_EXAMPLES)
 .PHONY: install-config
 install-config:
 	@$(MKDIR_P) '$(DESTDIR)$(sysconfdir)'
-	@if test -e '$(DESTDIR)$(sysconfdir)/cabinetd.conf'; then \
-	    echo " keeping $(DESTDIR)$(sysconfdir)/cabinetd.conf"; \
-	else \
-	    echo " $(INSTALL_DATA) $(srcdir)/etc/cabinetd.conf '$(DESTDIR)$(sysconfdir)/cabinetd.conf'"; \
-	    $(INSTALL_DATA) $(srcdir)/etc/cabinetd.conf \
-		'$(DESTDIR)$(sysconfdir)/cabinetd.conf'; \
-	fi
+	@for name in $(ETC_CONFIGS); do \
+	    to='$(DESTDIR)$(sysconfdir)'/$$name; \
+	    if test -e "$$to"; then \
+		echo " keeping $$to"; \
+	    else \
+		echo " $(INSTALL_DATA) $(srcdir)/etc/$$name '$$to'"; \
+		$(INSTALL_DATA) "$(srcdir)/etc/$$name" "$$to" || exit 1; \
+	    fi; \
+	done
 
 uninstall-hook:
-	@if cmp -s $(srcdir)/etc/cabinetd.conf '$(DESTDIR)$(sysconfdir)/cabinetd.conf'; then \
-	    echo " rm -f '$(DESTDIR)$(sysconfdir)/cabinetd.conf'"; \
-	    rm -f '$(DESTDIR)$(sysconfdir)/cabinetd.conf'; \
-	elif test -e '$(DESTDIR)$(sysconfdir)/cabinetd.conf'; then \
-	    echo " keeping $(DESTDIR)$(sysconfdir)/cabinetd.conf: it was changed"; \
-	fi
+	@for name in $(ETC_CONFIGS); do \
+	    to='$(DESTDIR)$(sysconfdir)'/$$name; \
+	    if cmp -s "$(srcdir)/etc/$$name" "$$to"; then \
+		echo " rm -f '$$to'"; rm -f "$$to"; \
+	    elif test -e "$$to"; then \
+		echo " keeping $$to: it was changed"; \
+	    fi; \
+	done

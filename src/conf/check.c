@@ -423,28 +423,40 @@ exec_groups(struct subject *s, struct cab_exec *exec)
 	exec->group_ids = (struct cab_ids){ copy, n };
 }
 
-/* Program and directory, below the program's own root if it has one. */
+/* A path of the program, below the program's own root if it has one. */
+static const char *
+below(const struct cab_exec *exec, const char *path,
+    char dst[static NAMES_PATH * 2])
+{
+	const char *root = exec->chroot != NULL ? exec->chroot : "";
+	size_t n = strlen(root);
+
+	while (n > 0 && root[n - 1] == '/')
+		n--;
+	snprintf(dst, NAMES_PATH * 2, "%.*s%s", (int)n, root, path);
+	return dst;
+}
+
 static void
 exec_paths(struct subject *s, const struct cab_exec *exec)
 {
 	const struct cab_conf_source *source = s->r->source;
-	const char *root = exec->chroot != NULL ? exec->chroot : "";
 	char path[NAMES_PATH * 2], text[CONF_SHOWN];
 	int r;
 
+	if (exec->chroot != NULL && !source->privileged)
+		fault(s, &exec->chroot,
+		    "exec.chroot: only a daemon that is started as root can do "
+		    "that");
 	if (exec->chroot != NULL && exec->program != NULL) {
-		if (!source->privileged)
-			fault(s, &exec->chroot,
-			    "exec.chroot: only a daemon that is started as root can "
-			    "do that");
-		snprintf(path, sizeof(path), "%s%s", root, exec->program);
+		below(exec, exec->program, path);
 		r = source->probe(source->arg, path, CAB_PROBE_PROGRAM);
 		/* Links below another root may well be broken in this one. */
 		if (r < 0)
 			warn(s, &exec->program, "exec.program: %s %s",
 			    shown(text, path), probe_text(CAB_PROBE_PROGRAM, -r));
 	}
-	snprintf(path, sizeof(path), "%s%s", root, exec->directory);
+	below(exec, exec->directory, path);
 	r = source->probe(source->arg, path, CAB_PROBE_DIR);
 	if (r < 0 && exec->chroot != NULL)
 		warn(s, &exec->directory, "exec.directory: %s %s",

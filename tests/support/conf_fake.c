@@ -151,8 +151,8 @@ fake_group(void *arg, const char *name, uint32_t *ret_gid)
 {
 	struct conf_user user;
 
-	if (strcmp(name, "staff") == 0) {
-		*ret_gid = 50;
+	if (strcmp(name, "staff") == 0 || strcmp(name, "nogroup") == 0) {
+		*ret_gid = strcmp(name, "staff") == 0 ? 50 : 65534;
 		return 0;
 	}
 	if (fake_user(arg, name, &user) < 0)

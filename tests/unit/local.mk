@@ -41,6 +41,7 @@ UNIT_TESTS = \
 	%reldir%/test_dump \
 	%reldir%/test_wire \
 	%reldir%/test_conf_child \
+	%reldir%/test_etc \
 	%reldir%/test_table \
 	%reldir%/test_echo \
 	%reldir%/test_discard \
