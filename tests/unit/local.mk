@@ -67,7 +67,6 @@ UNIT_TESTS = \
 	%reldir%/test_unixfile \
 	%reldir%/test_options \
 	%reldir%/test_orphans \
-	%reldir%/test_supervisor \
 	%reldir%/test_listen \
 	%reldir%/test_plan \
 	%reldir%/test_apply \
