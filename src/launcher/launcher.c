@@ -178,7 +178,7 @@ lacks_privileges(struct launcher *l, const char *names)
 static bool
 take_privileges(struct launcher *l, const struct generation *gen)
 {
-	struct privilege need = privilege_needed(&l->self, gen->conf);
+	struct privilege need = privilege_needed(l, gen->conf);
 	char names[256];
 	int r;
 

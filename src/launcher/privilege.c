@@ -35,7 +35,7 @@ raises_limit(const struct child_plan *plan)
 }
 
 struct privilege
-privilege_needed(const struct spawn_self *self, const struct cab_conf *conf)
+privilege_needed(const struct launcher *l, const struct cab_conf *conf)
 {
 	struct privilege need = { OWN, OWN };
 	struct child_plan plan;
@@ -45,7 +45,7 @@ privilege_needed(const struct spawn_self *self, const struct cab_conf *conf)
 	for (i = 0; i < conf->n_services; i++) {
 		const struct cab_exec *exec = conf->services[i].exec;
 
-		if (exec == NULL || spawn_plan(self, exec, &plan, &argv) < 0)
+		if (exec == NULL || spawn_plan(&l->self, exec, &plan, &argv) < 0)
 			continue;
 		free(argv);
 		need.permitted |= plan.capabilities;
@@ -54,35 +54,47 @@ privilege_needed(const struct spawn_self *self, const struct cab_conf *conf)
 		if (raises_limit(&plan))
 			need.permitted |= BIT(CAP_SYS_RESOURCE);
 		if (plan.all_capabilities)
-			need.permitted |= self->bounding;
+			need.permitted |= l->had_bounding;
 		/* A setuid program gets the bounding set. */
 		if (!plan.no_new_privs)
-			need.bounding |= self->bounding;
+			need.bounding |= l->had_bounding;
 	}
 	need.bounding |= need.permitted;
 	return need;
+}
+
+/* "cap_net_raw, cap_chown", or that there are too many to name. */
+static void
+names_of(uint64_t bits, char *text, size_t cap)
+{
+	cap_value_t bit;
+	size_t n = 0;
+	char *name;
+
+	if (__builtin_popcountll(bits) > 8) {
+		snprintf(text, cap, "all that the daemon has");
+		return;
+	}
+	for (bit = 0; bit < 64; bit++) {
+		if ((bits & BIT(bit)) == 0)
+			continue;
+		name = cap_to_name(bit);
+		if (n < cap && name != NULL)
+			n += (size_t)snprintf(
+			    text + n, cap - n, "%s%s", n > 0 ? ", " : "", name);
+		cap_free(name);
+	}
 }
 
 bool
 privilege_held(const struct launcher *l, const struct privilege *needed,
     char *text, size_t cap)
 {
-	uint64_t missing;
-	size_t n = 0;
-	unsigned bit;
-	char *name;
-
-	missing = (needed->permitted & l->had_permitted & ~l->self.permitted) |
+	uint64_t missing = (needed->permitted & l->had_permitted &
+			       ~l->self.permitted) |
 	    (needed->bounding & l->had_bounding & ~l->self.bounding);
-	for (bit = 0; bit < 64; bit++) {
-		if ((missing >> bit & 1) == 0)
-			continue;
-		name = cap_to_name((cap_value_t)bit);
-		if (n < cap && name != NULL)
-			n += (size_t)snprintf(
-			    text + n, cap - n, "%s%s", n > 0 ? ", " : "", name);
-		cap_free(name);
-	}
+
+	names_of(missing, text, cap);
 	return missing == 0;
 }
 

@@ -13,7 +13,7 @@ struct privilege {
 };
 
 /* What the programs of a configuration take: our own few, and what they are given. */
-struct privilege privilege_needed(const struct spawn_self *self, const struct cab_conf *conf);
+struct privilege privilege_needed(const struct launcher *l, const struct cab_conf *conf);
 
 /*
  * True when the launcher has what is needed, or never had it (then the start of

@@ -655,14 +655,26 @@ status_bits(pid_t pid, const char *name)
 #define BIT(cap) (UINT64_C(1) << (cap))
 
 static void
+expect_refused(struct launch_conf *conf, uint64_t generation, const char *why)
+{
+	struct msg_commit commit = { .generation = generation };
+	char text[400];
+
+	launch_config(&launch, conf, generation);
+	launch_send(&launch, MSG_COMMIT, &commit, sizeof(commit), -1);
+	assert_int_equal(launch_answer(&launch, text, sizeof(text)), MSG_FAILED);
+	assert_non_null(strstr(text, why));
+}
+
+static void
 keeps_few_capabilities(void **state)
 {
 	const uint64_t own = BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) |
 	    BIT(CAP_SYS_CHROOT) | BIT(CAP_SETPCAP);
 	struct launch_conf conf = { .n = 0 }, more = { .n = 0 };
 	struct cab_exec *exec;
+	struct msg_commit commit = { .generation = 9 };
 	uint64_t had;
-	char text[400];
 	int fd;
 
 	(void)state;
@@ -681,20 +693,25 @@ keeps_few_capabilities(void **state)
 	exec->capability_bits = BIT(CAP_NET_RAW);
 	fd = launch_run(&launch, 1, 0);
 	expect_echo(fd, 'x');
-	launch_config(&launch, &more, 2);
-	launch_send(&launch, MSG_COMMIT, &(struct msg_commit){ .generation = 2 },
-	    sizeof(struct msg_commit), -1);
-	assert_int_equal(launch_answer(&launch, text, sizeof(text)), MSG_FAILED);
-	assert_non_null(strstr(text, "cap_net_raw"));
+	expect_refused(&more, 2, "cap_net_raw");
+	/* Root without a list of its own takes all there are, and so does sudo. */
+	more.execs[0].capability_bits = 0;
+	more.execs[0].user = (struct cab_account){ "root", 0, 0 };
+	expect_refused(&more, 3, "all that the daemon has");
+	more.execs[0].user = (struct cab_account){ "daemon", 1, 1 };
+	more.execs[0].no_new_privileges = false;
+	expect_refused(&more, 4, "all that the daemon has");
+	more.execs[0].no_new_privileges = true;
+	more.execs[0].nice = -1;
+	expect_refused(&more, 5, "cap_sys_nice");
 	shutdown(fd, SHUT_WR);
 	expect_closed(fd);
 	launch_until(launch_idle, &launch, NULL);
 	/* ... and ends it otherwise: its successor has them. */
-	launch_config(&launch, &more, 3);
-	launch_send(&launch, MSG_COMMIT, &(struct msg_commit){ .generation = 3 },
-	    sizeof(struct msg_commit), -1);
+	launch_config(&launch, &more, commit.generation);
+	launch_send(&launch, MSG_COMMIT, &commit, sizeof(commit), -1);
 	assert_int_equal(launch_wait(&launch), 0);
-	launch_log(&launch, "starting anew", "cap_net_raw");
+	launch_log(&launch, "starting anew", "cap_sys_nice");
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */
