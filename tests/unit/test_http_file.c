@@ -90,7 +90,8 @@ put_socket(const char *name)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", at(name));
+	assert_true(snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", at(name)) <
+	    (int)sizeof(addr.sun_path));
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(fd);
 }
@@ -738,10 +739,10 @@ pass(uint64_t ms)
 static void
 replace(const char *name, const char *text)
 {
-	char to[200];
+	char to[PATH_MAX];
 
 	put("fresh", text);
-	snprintf(to, sizeof(to), "%s", at(name));
+	assert_true(snprintf(to, sizeof(to), "%s", at(name)) < (int)sizeof(to));
 	assert_int_equal(rename(at("fresh"), to), 0);
 }
 
