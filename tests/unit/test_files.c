@@ -26,7 +26,7 @@
 #include "supervisor/files.h"
 
 static char dir[64];
-static char path[128];
+static char path[128]; /* what in_dir made last */
 
 static const char *
 in_dir(const char *name)
@@ -118,7 +118,7 @@ refuses_everything_else(void **state)
 	    files_open("/proc/self/environ", false, true, why), -EINVAL);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", in_dir("sock"));
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s/sock", dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	close(fd);
 	assert_int_equal(files_open(in_dir("sock"), false, true, why), -EINVAL);

@@ -291,8 +291,8 @@ fail_early(void)
 static void
 say_rubbish(void)
 {
-	(void)write(MSG_ROLE_FD, "rubbish that is no frame", 24);
-	pause();
+	if (write(MSG_ROLE_FD, "rubbish that is no frame", 24) == 24)
+		pause();
 }
 
 static void
@@ -375,7 +375,8 @@ say_bytes_that_can_change(void)
 {
 	int fd = memfd_create("x", MFD_CLOEXEC);
 
-	(void)write(fd, "rubbish", 7);
+	if (fd_write_all(fd, "rubbish", 7) < 0)
+		_exit(5);
 	say_snapshot(fd, 7);
 	say_done();
 }
