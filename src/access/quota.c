@@ -125,7 +125,7 @@ set_victim(struct board_source *set, uint64_t *ret_key)
 }
 
 static int
-set_find(struct board_source *set, uint64_t key)
+set_find(const struct board_source *set, uint64_t key)
 {
 	for (int i = 0; i < BOARD_SOURCE_WAYS; i++)
 		if (atomic_load_explicit(&set[i].key, memory_order_relaxed) == key)
@@ -133,15 +133,36 @@ set_find(struct board_source *set, uint64_t key)
 	return -1;
 }
 
+static uint64_t
+source_key(const struct board *board, uint32_t service, struct cab_source source)
+{
+	return keyed_hash(board->hash_key, source.bits,
+	    (uint64_t)service << 32 | source.family);
+}
+
+/* The first entry of the set in which the key may stand. */
+static uint32_t
+set_of(uint64_t key)
+{
+	return (uint32_t)(key >> 32) % BOARD_SOURCE_SETS * BOARD_SOURCE_WAYS;
+}
+
+uint32_t
+quota_find(const struct board *board, uint32_t service, struct cab_source source)
+{
+	uint64_t key = source_key(board, service, source);
+	uint32_t first = set_of(key);
+	int i = set_find(&board->sources[first], key);
+
+	return i < 0 ? UINT32_MAX : first + (uint32_t)i;
+}
+
 uint32_t
 quota_source(struct board *board, uint32_t service, struct cab_source source,
     bool hold, uint32_t *ret_active)
 {
-	uint64_t key = keyed_hash(board->hash_key, source.bits,
-	    (uint64_t)service << 32 | source.family);
-	uint32_t first = (uint32_t)(key >> 32) % BOARD_SOURCE_SETS *
-	    BOARD_SOURCE_WAYS,
-		 active = 0;
+	uint64_t key = source_key(board, service, source);
+	uint32_t first = set_of(key), active = 0;
 	struct board_source *set = &board->sources[first];
 
 	/* Bounded: each lost race means that another worker made progress. */

@@ -24,6 +24,11 @@
  */
 uint32_t quota_source(struct board *board, uint32_t service,
     struct cab_source source, bool hold, uint32_t *ret_active);
+
+/* The same without making or holding one: UINT32_MAX when there is none. */
+uint32_t quota_find(
+    const struct board *board, uint32_t service, struct cab_source source);
+
 void quota_source_drop(struct board *board, uint32_t index);
 
 /* Takes a place of the service unless limit (0: none) is reached. */

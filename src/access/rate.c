@@ -20,6 +20,19 @@ rate_make(uint32_t count, uint32_t period_ms, uint32_t burst)
 	return limit;
 }
 
+struct rate_limit
+rate_make_source(uint32_t count, uint32_t period_ms)
+{
+	return rate_make(count, period_ms, 2 * count);
+}
+
+bool
+rate_allows(uint64_t tat, const struct rate_limit *limit, uint64_t now_ns)
+{
+	return limit->interval_ns == 0 || tat <= now_ns ||
+	    tat - now_ns <= limit->burst_ns;
+}
+
 bool
 rate_take(_Atomic uint64_t *tat, const struct rate_limit *limit, uint64_t now_ns)
 {

@@ -19,6 +19,13 @@ struct rate_limit {
 /* count events per period, and at most burst at once (burst >= 1; 0 means count). */
 struct rate_limit rate_make(uint32_t count, uint32_t period_ms, uint32_t burst);
 
+/* That of one source: twice as many at once as per period, since clients come in bursts. */
+struct rate_limit rate_make_source(uint32_t count, uint32_t period_ms);
+
+/* Whether rate_take would succeed with this arrival time. */
+bool
+rate_allows(uint64_t tat, const struct rate_limit *limit, uint64_t now_ns);
+
 /* Takes one event if the limit allows it at now_ns (monotonic).  A refusal
  * changes nothing: who is refused is not charged. */
 bool rate_take(

@@ -187,6 +187,14 @@ struct ticket_view {
 bool ticket_look(
     const struct board *board, uint32_t ticket, struct ticket_view *ret);
 
+/* The top bits of a connection's number are the slot of the worker that gave it. */
+#define BOARD_CONN_SHIFT 58
+static inline uint32_t
+board_conn_slot(uint64_t conn_id)
+{
+	return (uint32_t)(conn_id >> BOARD_CONN_SHIFT);
+}
+
 /* How many tickets of a worker's partition have ever been used. */
 uint32_t ticket_used(const struct board *board, uint32_t slot);
 

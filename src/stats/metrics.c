@@ -221,6 +221,7 @@ static const struct {
 static void
 role_metrics(struct out *out)
 {
+	static const char *const supervisor[][2] = { { "role", "supervisor" } };
 	const struct board *board = out->view->board;
 	unsigned workers = atomic_load(&board->daemon.workers);
 
@@ -239,6 +240,9 @@ role_metrics(struct out *out)
 			end_number(out, role_rows[i].value(&board->roles[r]));
 		}
 	}
+	/* The last of the rows is the supervisor's too. */
+	sample(out, "cabinetd_log_records_dropped_total", "", supervisor, 1);
+	end_number(out, atomic_load(&board->daemon.log_dropped));
 }
 
 /* ---- services ---- */

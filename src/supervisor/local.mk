@@ -39,5 +39,15 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/batch.h \
 	%reldir%/spawn.c \
 	%reldir%/spawn.h \
+	%reldir%/control.c \
+	%reldir%/control.h \
+	%reldir%/control_explain.c \
+	%reldir%/control_private.h \
+	%reldir%/control_show.c \
+	%reldir%/control_socket.c \
+	%reldir%/control_socket.h \
+	%reldir%/control_verbs.c \
+	%reldir%/override.c \
+	%reldir%/override.h \
 	%reldir%/unixfile.c \
 	%reldir%/unixfile.h

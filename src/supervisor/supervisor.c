@@ -28,9 +28,11 @@
 #include "conf/model.h"
 #include "stats/board.h"
 #include "supervisor/apply.h"
+#include "supervisor/control.h"
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
 #include "supervisor/orphans.h"
+#include "supervisor/override.h"
 #include "supervisor/passed.h"
 #include "supervisor/process.h"
 #include "supervisor/reader.h"
@@ -52,6 +54,10 @@ struct supervisor {
 	struct apply *apply;
 	struct reader *reader; /* at work, else NULL */
 	sd_event_source *reader_io, *reader_timer;
+	struct control *control;
+	struct overrides overrides;
+	char *turned;    /* the service that is being switched by hand, else NULL */
+	bool turned_off; /* which way */
 	struct notify_watchdog *watchdog;
 	uint32_t uid; /* of the workers; UINT32_MAX: ours */
 	enum cab_log_target target;
@@ -126,6 +132,24 @@ say_ready(const struct supervisor *self)
 	    self->sockets == 1 ? "" : "s", workers, workers == 1 ? "" : "s");
 }
 
+/* No transaction is under way: the next one, if any is wanted. */
+static void
+go_on(struct supervisor *self)
+{
+	if (self->stopping)
+		return;
+	if (self->again)
+		start_reload(self);
+	else
+		control_idle(self->control);
+}
+
+static bool
+is_busy(const struct supervisor *self)
+{
+	return !self->served || self->reader != NULL || apply_busy(self->apply);
+}
+
 /* The first configuration: it serves, or the daemon ends. */
 static void
 start_done(struct supervisor *self, const struct apply_result *result)
@@ -141,6 +165,7 @@ start_done(struct supervisor *self, const struct apply_result *result)
 		   " serves: services %zu, sockets %zu, workers %u",
 	    self->services, self->sockets, roles_workers(self->roles));
 	say_ready(self);
+	go_on(self);
 }
 
 /* However it went, systemd and whoever asked may go on. */
@@ -151,8 +176,8 @@ reload_done(struct supervisor *self, int error)
 		log_error("the configuration was not changed: the old one stays "
 			  "in force");
 	say_ready(self);
-	if (self->again)
-		start_reload(self);
+	control_reloaded(self->control, error);
+	go_on(self);
 }
 
 static void
@@ -174,15 +199,38 @@ reload_applied(struct supervisor *self, const struct apply_result *result)
 	reload_done(self, result->error);
 }
 
+/* A service was switched by hand, or not. */
+static void
+turn_done(struct supervisor *self, int error)
+{
+	char *name = self->turned;
+
+	self->turned = NULL;
+	if (error < 0)
+		(void)overrides_set(&self->overrides, name, !self->turned_off);
+	log_fields(error < 0 ? CAB_LOG_ERR : CAB_LOG_NOTICE, NULL,
+	    &(struct cab_log_field){ "SERVICE", name, 0 }, 1, "service %s %s%s",
+	    name, error < 0 ? "could not be " : "was ",
+	    self->turned_off ? "disabled by hand" : "enabled by hand");
+	say_ready(self);
+	control_switched(self->control, error);
+	free(name);
+	go_on(self);
+}
+
 static void
 on_applied(void *arg, const struct apply_result *result)
 {
 	struct supervisor *self = arg;
 
+	overrides_settle(&self->overrides, result->error == 0);
+	control_settle(self->control, result);
 	log_findings(result->findings);
 	self->services = result->services;
 	self->sockets = result->listeners;
-	if (self->served)
+	if (self->turned != NULL)
+		turn_done(self, result->error);
+	else if (self->served)
 		reload_applied(self, result);
 	else
 		start_done(self, result);
@@ -204,11 +252,18 @@ static void
 reader_done(struct supervisor *self)
 {
 	struct reader_result result = { .snapshot_fd = -1 };
+	int r = 0;
 
 	reader_take(self->reader, &result);
 	reader_end(self);
 	log_findings(&result.diag);
-	if (result.conf != NULL) {
+	control_findings(self->control, &result.diag);
+	if (result.conf != NULL)
+		r = overrides_read(&self->overrides, &result.conf,
+		    &result.snapshot_fd, &result.snapshot_n);
+	if (r < 0)
+		log_error("cannot take over the configuration: %s", strerror(-r));
+	if (result.conf != NULL && r == 0) {
 		apply_begin(self->apply, result.conf, result.snapshot_fd,
 		    result.snapshot_n);
 		result.conf = NULL;
@@ -278,6 +333,7 @@ start_reload(struct supervisor *self)
 	int r;
 
 	self->again = false;
+	control_reading(self->control);
 	notify_reloading();
 	log_info("reading %s again", self->options.config);
 	r = reader_begin(self);
@@ -285,6 +341,54 @@ start_reload(struct supervisor *self)
 		log_error("cannot read the configuration: %s", strerror(-r));
 		reload_done(self, r);
 	}
+}
+
+/* ---- what the administrator asks for ------------------------------------------------------ */
+
+static void
+on_reload(void *arg)
+{
+	struct supervisor *self = arg;
+
+	/* However often it is asked for meanwhile, one more will do. */
+	if (is_busy(self))
+		self->again = true;
+	else
+		start_reload(self);
+}
+
+static int
+on_turn(void *arg, const char *name, bool off)
+{
+	struct supervisor *self = arg;
+	struct cab_conf *conf = NULL;
+	size_t n = 0;
+	int r, fd = -1;
+
+	if (is_busy(self))
+		return -EBUSY;
+	if (overrides_has(&self->overrides, name) == off)
+		return -EALREADY;
+	self->turned = strdup(name);
+	r = self->turned != NULL ? overrides_set(&self->overrides, name, off) :
+				   -ENOMEM;
+	if (r == 0)
+		r = overrides_again(&self->overrides, &conf, &fd, &n);
+	if (r < 0) {
+		(void)overrides_set(&self->overrides, name, !off);
+		free(self->turned);
+		self->turned = NULL;
+		return r;
+	}
+	self->turned_off = off;
+	apply_begin(self->apply, conf, fd, n);
+	return 0;
+}
+
+static bool
+is_off(void *arg, const char *name)
+{
+	return overrides_has(&((struct supervisor *)arg)->overrides, name);
 }
 
 /* ---- signals --------------------------------------------------------------------------- */
@@ -296,13 +400,8 @@ on_hup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 
 	(void)source;
 	(void)info;
-	if (self->stopping)
-		return 0;
-	/* However often it is asked for meanwhile, one more will do. */
-	if (!self->served || self->reader != NULL || apply_busy(self->apply))
-		self->again = true;
-	else
-		start_reload(self);
+	if (!self->stopping)
+		on_reload(self);
 	return 0;
 }
 
@@ -325,6 +424,7 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	log_notice("%s: stopping, connections have %d s to finish",
 	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", DRAIN_MS / 1000);
 	notify_stopping("Waiting for connections to finish");
+	control_stopping(self->control);
 	reader_end(self);
 	roles_stop(self->roles, DRAIN_MS);
 	apply_close(self->apply);
@@ -447,11 +547,41 @@ set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 }
 
 static int
+on_prepare(void *arg, const struct cab_conf *conf, struct cab_diag *findings)
+{
+	return control_prepare(
+	    ((struct supervisor *)arg)->control, conf, findings);
+}
+
+static void
+on_fresh(void *arg, uint32_t slot)
+{
+	board_renew(((struct supervisor *)arg)->board, slot);
+}
+
+static int
+set_up_control(struct supervisor *self)
+{
+	struct control_setup setup = { .event = self->event,
+		.board = self->board,
+		.roles = self->roles,
+		.config = self->options.config,
+		.reload = on_reload,
+		.turn = on_turn,
+		.is_off = is_off,
+		.arg = self };
+
+	return control_new(&self->control, &setup);
+}
+
+static int
 set_up(struct supervisor *self, const struct cab_conf *conf)
 {
-	struct apply_setup setup = {
-		.passed = &self->passed, .done = on_applied, .arg = self
-	};
+	struct apply_setup setup = { .passed = &self->passed,
+		.done = on_applied,
+		.prepare = on_prepare,
+		.fresh = on_fresh,
+		.arg = self };
 	int r;
 
 	r = sd_event_new(&self->event);
@@ -459,14 +589,18 @@ set_up(struct supervisor *self, const struct cab_conf *conf)
 		r = watch_signals(self);
 	if (r >= 0)
 		r = set_up_roles(self, conf);
+	if (r >= 0)
+		r = set_up_control(self);
 	if (r >= 0) {
 		setup.event = self->event;
 		setup.roles = self->roles;
 		r = apply_new(&self->apply, &setup);
 	}
-	if (r >= 0)
+	if (r >= 0) {
+		control_use(self->control, self->apply);
 		r = notify_watchdog(
 		    self->event, is_healthy, self, &self->watchdog);
+	}
 	if (r >= 0)
 		r = orphans_adopt();
 	return r;
@@ -485,6 +619,7 @@ loop(struct supervisor *self)
 		clock_tick();
 		if (r > 0)
 			r = sd_event_dispatch(self->event);
+		atomic_store(&self->board->daemon.log_dropped, log_dropped());
 	}
 	return r;
 }
@@ -494,6 +629,7 @@ tear_down(struct supervisor *self)
 {
 	reader_end(self);
 	notify_watchdog_free(self->watchdog);
+	control_free(self->control);
 	apply_free(self->apply);
 	roles_free(self->roles);
 	orphans_end();
@@ -501,6 +637,8 @@ tear_down(struct supervisor *self)
 	board_unmap(self->board);
 	fd_close(self->board_fd);
 	sd_event_unref(self->event);
+	overrides_release(&self->overrides);
+	free(self->turned);
 }
 
 static int
@@ -513,6 +651,9 @@ serve(struct supervisor *self, struct reader_result *first)
 	log_open(self->target, settings_log_level(conf), NULL);
 	log_findings(&first->diag);
 	r = set_up(self, conf);
+	if (r >= 0)
+		r = overrides_read(&self->overrides, &first->conf,
+		    &first->snapshot_fd, &first->snapshot_n);
 	if (r >= 0) {
 		apply_begin(
 		    self->apply, conf, first->snapshot_fd, first->snapshot_n);
@@ -639,6 +780,7 @@ supervisor_main(int argc, char **argv, const struct cab_desc *const descs[])
 	struct supervisor self = { .descs = descs, .board_fd = -1 };
 	int r;
 
+	overrides_init(&self.overrides, descs);
 	clock_tick();
 	r = options_parse(argc, argv, &self.options);
 	if (r == 0 && self.options.mode == OPTIONS_RUN)

@@ -39,8 +39,8 @@ running_init(struct cab_running *running, const struct cab_service *conf,
 	running->max_per_source = limit_of(conf->limits.per_source);
 	running->rate = rate_make(
 	    conf->limits.rate.count, conf->limits.rate.period_ms, 0);
-	running->source_rate = rate_make(
-	    source->count, source->period_ms, 2 * source->count);
+	running->source_rate = rate_make_source(
+	    source->count, source->period_ms);
 	running->datagram_rate = conf->limits.per_source_rate_set ?
 	    running->source_rate :
 	    rate_make(DATAGRAM_RATE, 1000, DATAGRAM_BURST);

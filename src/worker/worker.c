@@ -419,7 +419,7 @@ first_conn_id(uint32_t slot)
 {
 	uint64_t start = clock_ms() / 100 & 0x3ffffff;
 
-	return (uint64_t)slot << 58 | start << 32 | 1;
+	return (uint64_t)slot << BOARD_CONN_SHIFT | start << 32 | 1;
 }
 
 static void
@@ -480,8 +480,11 @@ void
 worker_main(const struct cab_proto *const protos[],
     const struct cab_desc *const descs[])
 {
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	int r;
 
+	/* A log whose reader is gone must not end the service. */
+	(void)sigaction(SIGPIPE, &ignore, NULL);
 	self.protos = protos;
 	self_descs = descs;
 	self.channel = MSG_ROLE_FD;

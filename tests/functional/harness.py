@@ -282,7 +282,9 @@ class Daemon:
         self.notes = []
         self.seen = {}
         self.status = None
-        self._top = top
+        # Never the place of a daemon that serves this machine.
+        self.control = self.work / f"control{serial}.sock"
+        self._top = {"control": None if plain else self.control, **top}
         for extra, text in (files or {}).items():
             path = self.work / extra
             path.parent.mkdir(parents=True, exist_ok=True)
