@@ -244,8 +244,10 @@ admit(struct cab_worker *worker, const struct cab_running *running,
 		why = CAB_REFUSED_RATE;
 	if (why < 0) {
 		*ret_ticket = ticket_new(&worker->tickets, running->slot, source);
-		if (*ret_ticket != BOARD_NO_TICKET)
+		if (*ret_ticket != BOARD_NO_TICKET) {
+			handoff_forget(worker, *ret_ticket);
 			return -1;
+		}
 		why = CAB_REFUSED_RESOURCES;
 	}
 	if (source != BOARD_NO_SOURCE)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,16 +20,47 @@
 static int
 handoff_send(struct cab_worker *worker, const struct msg_run *run, int fd)
 {
+	uint32_t at = run->ticket % BOARD_TICKETS;
+	int r;
+
 	if (worker->link < 0)
 		return -EAGAIN;
-	return chan_send(worker->link, MSG_RUN, run, sizeof(*run), &fd, 1);
+	r = chan_send(worker->link, MSG_RUN, run, sizeof(*run), &fd, 1);
+	if (r == 0)
+		worker->handed[at / 64] |= UINT64_C(1) << at % 64;
+	return r;
+}
+
+void
+handoff_forget(struct cab_worker *worker, uint32_t ticket)
+{
+	uint32_t at = ticket % BOARD_TICKETS;
+
+	worker->handed[at / 64] &= ~(UINT64_C(1) << at % 64);
+}
+
+/* What the launcher had not adopted when it went is nobody's: gives those places back. */
+static void
+handoff_recover(struct cab_worker *worker)
+{
+	uint32_t first = worker->slot * BOARD_TICKETS;
+
+	for (uint32_t at = 0; at < BOARD_TICKETS; at++)
+		if (worker->handed[at / 64] >> at % 64 & 1)
+			accept_wake(worker,
+			    ticket_release(
+				worker->board, first + at, worker->slot));
+	memset(worker->handed, 0, sizeof(worker->handed));
 }
 
 static void
 handoff_unlink(struct cab_worker *worker)
 {
-	worker->link = fd_close(
-	    worker->link); /* closing also removes it from epoll: no copy of it exists here */
+	if (worker->link < 0)
+		return;
+	/* Also removes it from epoll: no copy of it exists here. */
+	worker->link = fd_close(worker->link);
+	handoff_recover(worker);
 }
 
 /* Sends what waits, in order; stops at the first that cannot go. */

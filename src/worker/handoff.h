@@ -11,6 +11,9 @@
 void handoff_submit(struct cab_worker *worker, struct cab_running *running,
     int fd, const struct cab_peer *peer, uint32_t ticket);
 
+/* The ticket is a new connection's now, whatever became of its last holder. */
+void handoff_forget(struct cab_worker *worker, uint32_t ticket);
+
 /* A (new) link to the launcher; takes over fd. */
 void handoff_link(struct cab_worker *worker, int fd);
 

@@ -69,6 +69,7 @@ struct cab_worker {
 	struct listener *listeners, *pending_listeners;
 	struct generation *current, *pending, *old;
 	struct handoff *handoffs, **handoffs_tail;
+	uint64_t handed[BOARD_TICKETS / 64]; /* tickets sent to the launcher that now is */
 	struct datagram_batch *datagrams;
 	uint32_t max_connections; /* what the descriptor limit allows */
 	bool at_capacity;

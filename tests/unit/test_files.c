@@ -118,7 +118,8 @@ refuses_everything_else(void **state)
 	    files_open("/proc/self/environ", false, true, why), -EINVAL);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s/sock", dir);
+	assert_true(snprintf(un.sun_path, sizeof(un.sun_path), "%s/sock", dir) <
+	    (int)sizeof(un.sun_path));
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	close(fd);
 	assert_int_equal(files_open(in_dir("sock"), false, true, why), -EINVAL);
