@@ -66,6 +66,8 @@ UNIT_TESTS = \
 	%reldir%/test_passed \
 	%reldir%/test_unixfile \
 	%reldir%/test_options \
+	%reldir%/test_settings \
+	%reldir%/test_supervisor \
 	%reldir%/test_orphans \
 	%reldir%/test_listen \
 	%reldir%/test_plan \
