@@ -4,18 +4,35 @@
 
 SYSTEMD_MADE = \
 	%reldir%/cabinetd.service \
+	%reldir%/cabinetd-builtins.service \
 	%reldir%/tmpfiles.d/cabinetd.conf
+
+# What one hosted program or another needs beyond the unit, to be linked into
+# cabinetd.service.d: see cabinetd(8).
+SYSTEMD_DROPINS = \
+	%reldir%/dropins/home.conf \
+	%reldir%/dropins/jit.conf \
+	%reldir%/dropins/monitoring.conf \
+	%reldir%/dropins/namespaces.conf \
+	%reldir%/dropins/setuid.conf
 
 $(SYSTEMD_MADE): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) \
+	    -e 's|[@]bindir@|$(bindir)|g' \
 	    -e 's|[@]sbindir@|$(sbindir)|g' \
+	    -e 's|[@]sysconfdir@|$(sysconfdir)|g' \
 	    -e 's|[@]runstatedir@|$(runstatedir)|g' $< > $@.tmp && mv $@.tmp $@
 
 all-local: $(SYSTEMD_MADE)
 CLEANFILES += $(SYSTEMD_MADE)
 
 if INSTALL_UNITS
-nodist_systemdsystemunit_DATA = %reldir%/cabinetd.service
+nodist_systemdsystemunit_DATA = \
+	%reldir%/cabinetd.service \
+	%reldir%/cabinetd-builtins.service \
+	%reldir%/cabinetd-builtins.socket
+dropindir = $(pkgdatadir)/dropins
+dropin_DATA = $(SYSTEMD_DROPINS)
 endif
 if INSTALL_SYSUSERS
 sysusers_DATA = %reldir%/sysusers.d/cabinetd.conf
@@ -25,7 +42,10 @@ nodist_tmpfiles_DATA = %reldir%/tmpfiles.d/cabinetd.conf
 endif
 
 EXTRA_DIST += \
+	$(SYSTEMD_DROPINS) \
 	%reldir%/cabinetd.service.in \
+	%reldir%/cabinetd-builtins.service.in \
+	%reldir%/cabinetd-builtins.socket \
 	%reldir%/sysusers.d/cabinetd.conf \
 	%reldir%/tmpfiles.d/cabinetd.conf.in
 
