@@ -88,7 +88,8 @@ static ssize_t
 send_memory(struct cab_conn *conn, const struct out_item *const items[],
     unsigned n, bool more)
 {
-	struct iovec iov[STAGE_ITEMS];
+	static struct iovec
+	    iov[STAGE_ITEMS]; /* not on the stack, where it would be zeroed */
 
 	for (unsigned i = 0; i < n; i++)
 		iov[i] = (struct iovec){ (void *)(uintptr_t)items[i]->p,
@@ -144,7 +145,7 @@ int
 output_flush(struct cab_conn *conn)
 {
 	struct conn_stage *stage = stage_of(conn);
-	struct out_item *items[STAGE_ITEMS];
+	static struct out_item *items[STAGE_ITEMS]; /* likewise */
 	int r = conn->out ? -EAGAIN : 0;
 
 	if (stage->n_items == 0)
