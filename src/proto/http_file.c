@@ -210,8 +210,7 @@ http_file_status(int r)
 int
 http_file_probe(int root)
 {
-	CAB_AUTO_FD int fd = open_beneath(
-	    root, ".", O_RDONLY | O_DIRECTORY, true);
+	CAB_AUTO_FD int fd = open_beneath(root, ".", O_PATH | O_DIRECTORY, true);
 
 	return fd < 0 ? fd : 0;
 }
