@@ -19,3 +19,8 @@ CAB_LIBS = $(LIBCONFIG_LIBS) $(LIBSYSTEMD_LIBS) $(LIBSECCOMP_LIBS) $(LIBCAP_LIBS
 sbin_PROGRAMS += cabinetd
 cabinetd_SOURCES = %reldir%/cabinetd.c
 cabinetd_LDADD = $(CAB_ARCHIVES) $(CAB_LIBRARIES) $(CAB_LIBS)
+
+bin_PROGRAMS += cabinetctl
+cabinetctl_SOURCES = %reldir%/cabinetctl.c
+cabinetctl_LDADD = %reldir%/ctl/libctl.a %reldir%/ipc/libipc.a \
+	%reldir%/base/libbase.a
