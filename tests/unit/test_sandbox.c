@@ -68,7 +68,8 @@ try_regain_root(void)
 static int
 try_exec(void)
 {
-	char *const argv[] = { "true", NULL };
+	char name[] = "true";
+	char *const argv[] = { name, NULL };
 
 	execv("/bin/true", argv);
 	return OTHER;
