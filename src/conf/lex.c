@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "conf/token.h"
 
 #define SHOWN 64 /* bytes of a token in a message, escapes included */
 
@@ -277,111 +278,6 @@ scalar(struct lexer *lx, struct lex_line at, const char *p, size_t n, bool bad)
 	level(lx)->want = WANT_END;
 }
 
-static bool
-digits_only(const char *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (p[i] < '0' || p[i] > '9')
-			return false;
-	return n > 0;
-}
-
-/* "1.5", "1e3", ".5": what libconfig takes for a float.  No option wants one. */
-static bool
-is_float(const char *p, size_t n)
-{
-	size_t i = 0, digits = 0;
-	bool mark = false;
-
-	if (i < n && (p[i] == '+' || p[i] == '-'))
-		i++;
-	for (; i < n && ((p[i] >= '0' && p[i] <= '9') || p[i] == '.'); i++) {
-		if (p[i] != '.')
-			digits++;
-		else if (mark)
-			return false;
-		else
-			mark = true;
-	}
-	if (digits == 0)
-		return false;
-	if (i == n)
-		return mark;
-	if (p[i] != 'e' && p[i] != 'E')
-		return false;
-	i++;
-	if (i < n && (p[i] == '+' || p[i] == '-'))
-		i++;
-	return digits_only(p + i, n - i);
-}
-
-static bool
-is_hex(const char *p, size_t n)
-{
-	return n > 2 && p[0] == '0' && (p[1] == 'x' || p[1] == 'X') &&
-	    strspn(p + 2, "0123456789abcdefABCDEF") >= n - 2;
-}
-
-/* An integer with its suffix cut off; NULL when all is well, else what is wrong. */
-static const char *
-integer_fault(const char *p, size_t n, bool wide)
-{
-	struct cab_slice digits = { p, n };
-	int64_t value = 0;
-	size_t i;
-
-	if (is_hex(p, n)) {
-		for (i = 2; i < n && value >= 0; i++)
-			value = value >> 59 != 0 ? -1 :
-						   value * 16 +
-				(p[i] <= '9' ? p[i] - '0' :
-					       (p[i] | 0x20) - 'a' + 10);
-		if (value < 0)
-			return "is too large for any setting";
-	} else {
-		if (digits.p[0] == '+') {
-			digits.p++;
-			digits.n--;
-		}
-		i = digits.p[0] == '-';
-		if (digits.n > i + 1 && digits.p[i] == '0')
-			return "begins with a 0: write octal numbers in quotes, "
-			       "as in \"022\", and others without the 0";
-		if (str_to_i64(digits, &value) < 0)
-			return "is too large for any setting";
-	}
-	if (!wide && (value > INT32_MAX || value < INT32_MIN))
-		return "does not fit into 32 bits: write it with a unit, as in "
-		       "\"4G\", or with an L behind it";
-	return NULL;
-}
-
-enum kind {
-	KIND_WORD,
-	KIND_INTEGER,
-	KIND_WIDE,
-	KIND_FLOAT,
-	KIND_BOOL
-};
-
-static enum kind
-classify(const char *p, size_t n)
-{
-	size_t digits = n, sign;
-
-	if ((n == 4 && strncasecmp(p, "true", 4) == 0) ||
-	    (n == 5 && strncasecmp(p, "false", 5) == 0))
-		return KIND_BOOL;
-	while (digits > 0 && n - digits < 2 && p[digits - 1] == 'L')
-		digits--;
-	sign = digits > 0 && (p[0] == '+' || p[0] == '-');
-	if (is_hex(p, digits) || digits_only(p + sign, digits - sign))
-		return digits < n ? KIND_WIDE : KIND_INTEGER;
-	return is_float(p, n) ? KIND_FLOAT : KIND_WORD;
-}
-
 static void
 word_fault(struct lexer *lx, struct lex_line at, const char *p, size_t n)
 {
@@ -408,43 +304,21 @@ word_fault(struct lexer *lx, struct lex_line at, const char *p, size_t n)
 	    shown(text, word.p, word.n));
 }
 
-/* Where a value that does not begin with a quote or a bracket ends. */
-static size_t
-bare_length(const char *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (strchr(" \t\r\n\f,;(){}[]\"=#", p[i]) != NULL)
-			break;
-		/* "30//..." is a number and a comment, "tcp://..." is one word. */
-		if (p[i] == '/' && i + 1 < n &&
-		    ((p[i + 1] == '*' && (i == 0 || p[i - 1] != '/')) ||
-			(p[i + 1] == '/' &&
-			    (i == 0 || classify(p, i) != KIND_WORD))))
-			break;
-	}
-	return i;
-}
-
 static void
 bare_value(struct lexer *lx, const char *p, size_t n)
 {
+	enum token_kind kind = token_kind((struct cab_slice){ p, n });
 	struct lex_line at = here(lx);
-	enum kind kind = classify(p, n);
 	const char *fault = NULL;
 	char text[SHOWN];
-	size_t digits = n;
 
-	if (kind == KIND_WORD) {
+	if (kind == TOKEN_WORD) {
 		word_fault(lx, at, p, n);
 		scalar(lx, at, p, n, true);
 		return;
 	}
-	while (kind == KIND_WIDE && p[digits - 1] == 'L')
-		digits--;
-	if (kind == KIND_INTEGER || kind == KIND_WIDE)
-		fault = integer_fault(p, digits, kind == KIND_WIDE);
+	if (kind == TOKEN_INTEGER || kind == TOKEN_WIDE)
+		fault = token_integer_fault((struct cab_slice){ p, n });
 	if (fault != NULL)
 		slip(lx, at, "the number %s %s", shown(text, p, n), fault);
 	scalar(lx, at, p, n, fault != NULL);
@@ -452,33 +326,25 @@ bare_value(struct lexer *lx, const char *p, size_t n)
 
 /* ---- strings ------------------------------------------------------------------------- */
 
-static bool
-hex_digit(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 /*
  * An escape: its length, 0 for one that has been reported.  libconfig takes what
  * it does not know for a plain backslash, and its versions know different ones.
  */
 static size_t
-escape_length(struct lexer *lx, struct lex_line at, const char *p, size_t n)
+escape(struct lexer *lx, struct lex_line at, const char *p, size_t n)
 {
+	size_t length = token_escape_length(p, n);
 	char text[SHOWN];
 
-	if (n >= 2 && strchr("nrtf\\\"", p[1]) != NULL && p[1] != '\0')
-		return 2;
-	if (n >= 4 && (p[1] | 0x20) == 'x' && hex_digit(p[2]) && hex_digit(p[3])) {
-		if (p[2] != '0' || p[3] != '0')
-			return 4;
+	if (length > 0)
+		return length;
+	if (n >= 4 && strncasecmp(p, "\\x00", 4) == 0)
 		slip(lx, at, "a string cannot hold a NUL (\\x00)");
-		return 0;
-	}
-	slip(lx, at,
-	    "%s is not an escape: use \\n \\r \\t \\f \\xHH \\\" or, for a "
-	    "backslash, \\\\",
-	    shown(text, p, n < 2 || p[1] == '\n' ? 1 : 2));
+	else
+		slip(lx, at,
+		    "%s is not an escape: use \\n \\r \\t \\f \\xHH \\\" or, "
+		    "for a backslash, \\\\",
+		    shown(text, p, n < 2 || p[1] == '\n' ? 1 : 2));
 	return 0;
 }
 
@@ -492,7 +358,7 @@ string_length(struct lexer *lx, const char *p, size_t n, bool *ret_bad)
 	while (i < n && p[i] != '"') {
 		step = 1;
 		if (p[i] == '\\') {
-			step = escape_length(lx, at, p + i, n - i);
+			step = escape(lx, at, p + i, n - i);
 			if (step == 0) {
 				*ret_bad = true;
 				step = i + 1 < n && p[i + 1] != '\n' ? 2 : 1;
@@ -673,7 +539,7 @@ setting_name(struct lexer *lx, const char *p, size_t n)
 		lose(lx, at, "expected \"=\" before %s", shown(text, p, n));
 		return;
 	}
-	if (classify(p, n) == KIND_BOOL) {
+	if (token_kind((struct cab_slice){ p, n }) == TOKEN_BOOL) {
 		lose(lx, at, "expected the name of a setting, found %s",
 		    shown(text, p, n));
 		return;
@@ -905,19 +771,6 @@ skip_blank(struct lexer *lx)
 	return false;
 }
 
-static size_t
-name_length(const char *p, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n &&
-	    (((p[i] | 0x20) >= 'a' && (p[i] | 0x20) <= 'z') ||
-		(i > 0 &&
-		    ((p[i] >= '0' && p[i] <= '9') || p[i] == '_' || p[i] == '-'))))
-		i++;
-	return i;
-}
-
 /* Anything that does not begin with a bracket, a separator or a quote. */
 static void
 bare_token(struct lexer *lx)
@@ -928,7 +781,8 @@ bare_token(struct lexer *lx)
 	char text[SHOWN];
 	size_t n;
 
-	n = value ? bare_length(p, f->n - f->i) : name_length(p, f->n - f->i);
+	n = value ? token_bare_length(p, f->n - f->i) :
+		    token_name_length(p, f->n - f->i);
 	if (n == 0) {
 		lose(lx, here(lx), "unexpected %s", shown(text, p, 1));
 		return;

@@ -7,6 +7,8 @@ noinst_LIBRARIES += %reldir%/libconf.a
 	%reldir%/model.h \
 	%reldir%/schema.c \
 	%reldir%/schema.h \
+	%reldir%/token.c \
+	%reldir%/token.h \
 	%reldir%/lex.c \
 	%reldir%/lex.h \
 	%reldir%/names.c \
@@ -25,6 +27,9 @@ noinst_LIBRARIES += %reldir%/libconf.a
 	%reldir%/read.h \
 	%reldir%/check.c \
 	%reldir%/check.h \
+	%reldir%/check_exec.c \
+	%reldir%/check_unique.c \
+	%reldir%/subject.h \
 	%reldir%/dump.c \
 	%reldir%/dump.h \
 	%reldir%/wire.c \

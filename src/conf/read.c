@@ -6,6 +6,7 @@
  */
 #include "conf/read.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -378,8 +379,10 @@ make_default_group(void)
 	size_t i, n = 0;
 
 	for (i = 0; i < conf_group_service.n_opts; i++)
-		if (conf_group_service.opts[i].type == CAB_T_SUB)
+		if (conf_group_service.opts[i].type == CAB_T_SUB) {
+			assert(n < CAB_N(default_rows));
 			default_rows[n++] = conf_group_service.opts[i];
+		}
 	default_group.n_opts = n;
 	default_group.size = sizeof(struct cab_service);
 }

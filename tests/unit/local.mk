@@ -34,6 +34,8 @@ UNIT_TESTS = \
 	%reldir%/test_board \
 	%reldir%/test_chan \
 	%reldir%/test_schema \
+	%reldir%/test_token \
+	%reldir%/test_names \
 	%reldir%/test_lex \
 	%reldir%/test_address \
 	%reldir%/test_read \
@@ -94,6 +96,8 @@ UNIT_TESTS = \
 %canon_reldir%_test_board_LDADD = $(UNIT_STATS)
 %canon_reldir%_test_chan_LDADD = $(UNIT_IPC)
 %canon_reldir%_test_schema_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_token_LDADD = $(UNIT_CONF)
+%canon_reldir%_test_names_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_lex_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_address_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_read_LDADD = $(UNIT_CONF)
