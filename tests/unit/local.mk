@@ -33,6 +33,9 @@ UNIT_TESTS = \
 	%reldir%/test_udpguard \
 	%reldir%/test_board \
 	%reldir%/test_chan \
+	%reldir%/test_ctl \
+	%reldir%/test_ctl_text \
+	%reldir%/test_metrics \
 	%reldir%/test_schema \
 	%reldir%/test_token \
 	%reldir%/test_names \
@@ -95,6 +98,9 @@ UNIT_TESTS = \
 %canon_reldir%_test_udpguard_LDADD = $(UNIT_ACCESS)
 %canon_reldir%_test_board_LDADD = $(UNIT_STATS)
 %canon_reldir%_test_chan_LDADD = $(UNIT_IPC)
+%canon_reldir%_test_ctl_LDADD = $(UNIT_IPC)
+%canon_reldir%_test_ctl_text_LDADD = src/ctl/libctl.a $(UNIT_IPC)
+%canon_reldir%_test_metrics_LDADD = $(UNIT_STATS)
 %canon_reldir%_test_schema_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_token_LDADD = $(UNIT_CONF)
 %canon_reldir%_test_names_LDADD = $(UNIT_CONF)
