@@ -81,9 +81,8 @@ def pytest_runtest_makereport(item, call):
     if not report.failed or here is None or here.leader is None:
         return
     with contextlib.suppress(Exception):
-        log = here.run("journalctl", "-q", "--no-pager", "-n", "120",
-                       "-o", "short-monotonic", "-u", "cabinetd*").out
-        report.sections.append(("journal (tail)", log[-8000:]))
+        log = here.log("cabinetd*", here.begun)
+        report.sections.append(("journal (tail)", log[-6000:]))
 
 
 def _build_tree():
@@ -120,8 +119,9 @@ def whole_machine():
 @pytest.fixture
 def machine(whole_machine):
     """The machine, as it was just after its boot once the test has ended."""
-    yield whole_machine
     here = whole_machine
+    here.begun = here.cursor()
+    yield here
     here.systemctl("stop", "cabinetd*", "test-*", check=False)
     for path in ("/etc/cabinetd.conf.d", "/etc/cabinetd-builtins.conf.d",
                  "/etc/systemd/system/cabinetd.service.d",

@@ -10,4 +10,5 @@ EXTRA_DIST += \
 	%reldir%/keeper \
 	%reldir%/pytest.ini \
 	%reldir%/rig.py \
+	%reldir%/test_builtins.py \
 	%reldir%/test_service.py

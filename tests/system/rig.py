@@ -199,7 +199,6 @@ class Machine:
                 continue
             try:
                 status = status_of(entry)
-                space = os.readlink(f"/proc/{entry}/ns/mnt")
             except (OSError, ValueError):
                 continue
             inside = status["NSpid"].split()[1:]
@@ -207,7 +206,7 @@ class Machine:
                 gone = False
             if len(inside) == 2 and inside[1] == "1" and \
                     status["Name"] == "systemd" and \
-                    self._is_ours(int(status["PPid"])) and space:
+                    self._is_ours(int(status["PPid"])):
                 return int(entry)
         if gone:
             raise Refused("systemd-nspawn ends: " + self.console()[-300:])
@@ -244,8 +243,11 @@ class Machine:
         return result
 
     def start(self, *command, **kwargs):
-        """Starts a command inside; a Popen (of nsenter: see pid_inside)."""
-        return subprocess.Popen(self._command(command), **kwargs)
+        """Starts a command inside, which ends with the Popen returned."""
+        # What is killed is nsenter; the command is its child.
+        return subprocess.Popen(
+            self._command(["setpriv", "--pdeathsig", "KILL", *command]),
+            **kwargs)
 
     def put(self, path, data, mode=0o644):
         """Writes a file inside, by rename as an editor would."""
@@ -346,13 +348,19 @@ class Machine:
         out = self.run("journalctl", "-n", "0", "--show-cursor", "-q").out
         return out.strip().removeprefix("-- cursor: ")
 
-    def records(self, since=None, *matches):
-        """The journal's records as dicts, oldest first."""
+    def records(self, since=None, match=None):
+        """
+        The journal's records as dicts, oldest first.  Not both at once:
+        journalctl skips the first match after a cursor that does not match.
+        """
+        assert since is None or match is None
         self.run("journalctl", "--sync")
         words = ["journalctl", "-q", "-o", "json", "--all", "--no-pager"]
         if since:
             words.append(f"--after-cursor={since}")
-        out = self.run(*words, *matches, timeout=120).out
+        if match:
+            words.append(match)
+        out = self.run(*words, timeout=120).out
         return [json.loads(line) for line in out.splitlines()]
 
     def log(self, unit, since=None):
