@@ -144,6 +144,9 @@ keep_listener(struct apply *apply, struct state *state, size_t index)
 		return 0;
 	old = &apply->current->places[from];
 	for (size_t i = 0; i < old->n; i++) {
+		/* Its file was removed behind our back: a new one is what helps. */
+		if (listener_lost(old->v[i]))
+			continue;
 		r = place_add(state, index, old->v[i]);
 		if (r < 0) {
 			out_of_memory(apply);
@@ -228,7 +231,9 @@ share_ours(const struct apply *apply, const struct cab_listen *listen, bool on)
 
 	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
 		for (size_t k = 0; k < old->places[i].n; k++) {
-			if (!listener_overlaps(old->places[i].v[k], listen))
+			/* What both states use stays, and so do its claims. */
+			if (old->places[i].v[k]->refs > 1 ||
+			    !listener_overlaps(old->places[i].v[k], listen))
 				continue;
 			listener_share(old->places[i].v[k], on);
 			any = true;
@@ -501,12 +506,11 @@ log_changes(const struct state *old, const struct state *new)
 static struct apply_dropped *
 list_dropped(const struct state *old, const struct state *new)
 {
-	struct apply_dropped *list = calloc(
-	    new->plan.dropped + 1, sizeof(*list));
+	struct apply_dropped *list = calloc(new->plan.dropped + 1, sizeof(*list));
 	size_t n = 0;
 
 	for (size_t i = 0; list != NULL && old != NULL &&
-	     n < new->plan.dropped && i < old->plan.n_services;
+	     n < new->plan.dropped &&i < old->plan.n_services;
 	     i++) {
 		if (conf_find(new->conf, old->conf->services[i].name) != NULL)
 			continue;
@@ -529,9 +533,9 @@ finish(struct apply *apply, int error, const struct apply_dropped *gone)
 {
 	const struct plan *plan = apply->current != NULL ? &apply->current->plan :
 							   NULL;
-	struct apply_result result = { .error = error,
-		.findings = &apply->findings,
-		.gone = gone };
+	struct apply_result result = {
+		.error = error, .findings = &apply->findings, .gone = gone
+	};
 
 	(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_OFF);
 	if (plan != NULL) {
@@ -646,8 +650,8 @@ prepare(struct apply *apply, struct state *state)
 		if (r == 0)
 			r = also;
 	}
-	for (size_t i = 0; r == 0 && apply->setup.fresh != NULL &&
-	     i < state->plan.n_services;
+	for (size_t i = 0;
+	     r == 0 && apply->setup.fresh != NULL && i < state->plan.n_services;
 	     i++)
 		if (state->plan.services[i].change == PLAN_ADDED)
 			apply->setup.fresh(
@@ -756,8 +760,7 @@ first_place(const struct plan *plan, size_t service)
 }
 
 bool
-apply_service(
-    const struct apply *apply, size_t index, struct apply_service *ret)
+apply_service(const struct apply *apply, size_t index, struct apply_service *ret)
 {
 	const struct state *state = apply->current;
 
@@ -772,8 +775,8 @@ apply_service(
 }
 
 const struct listener *
-apply_socket(const struct apply *apply, const struct apply_service *service,
-    size_t nth)
+apply_socket(
+    const struct apply *apply, const struct apply_service *service, size_t nth)
 {
 	const struct place *places = apply->current->places;
 

@@ -446,6 +446,13 @@ fail:
 	return r;
 }
 
+bool
+listener_lost(const struct listener *listener)
+{
+	return listener->file.made &&
+	    !unix_file_present(&listener->file, &listener->addr);
+}
+
 /* ---- neighbours -------------------------------------------------------------------- */
 
 static bool

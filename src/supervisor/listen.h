@@ -47,6 +47,9 @@ int listener_adopt(const struct cab_service *service,
 int listener_tune(const struct listener *listener,
     const struct cab_service *service, char why[LISTEN_WHY]);
 
+/* True when no client can reach it any more: its file is gone. */
+bool listener_lost(const struct listener *listener);
+
 /* True when the address of listen cannot be bound as long as this one is, because they overlap. */
 bool listener_overlaps(
     const struct listener *listener, const struct cab_listen *listen);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Notes to systemd.  Supervisor only: the other roles never see NOTIFY_SOCKET.
- * A note that cannot be sent is lost; it never holds up serving.
+ * A manager that does not read holds us up for a second at most, and nobody who
+ * is being served.
  */
 #include "supervisor/notify.h"
 
@@ -10,9 +11,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 
 struct notify_watchdog {
@@ -23,13 +28,64 @@ struct notify_watchdog {
 	bool starved;
 };
 
+/* Where systemd listens; false when nobody does. */
+static bool
+notify_address(struct sockaddr_un *un, socklen_t *ret_len)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n = path != NULL ? strlen(path) : 0;
+
+	if (n < 2 || n >= sizeof(un->sun_path) ||
+	    (path[0] != '/' && path[0] != '@'))
+		return false;
+	*un = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(un->sun_path, path, n + 1);
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	if (path[0] == '@')
+		un->sun_path[0] = '\0';
+	else
+		++*ret_len;
+	return true;
+}
+
+/*
+ * Not sd_notify(3): that waits for as long as systemd does not read.  What the
+ * manager acts on may wait for a moment, the rest is lost.
+ */
+static void
+notify_send(const char *state, bool important)
+{
+	const struct timeval moment = { .tv_sec = 1 };
+	struct sockaddr_un un;
+	socklen_t len;
+	ssize_t n;
+	int fd;
+
+	if (!notify_address(&un, &len))
+		return;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof(moment));
+	do
+		n = sendto(fd, state, strlen(state),
+		    MSG_NOSIGNAL | (important ? 0 : MSG_DONTWAIT),
+		    (const struct sockaddr *)&un, len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && important)
+		log_warning("cannot tell systemd \"%.*s\": %s",
+		    (int)strcspn(state, "\n"), state, strerror(errno));
+	fd_close(fd);
+}
+
 static void __attribute__((format(printf, 2, 0)))
 notify(const char *state, const char *fmt, va_list ap)
 {
-	char status[256];
+	char status[256], text[320];
 
 	vsnprintf(status, sizeof(status), fmt, ap);
-	(void)sd_notifyf(0, "%sSTATUS=%s", state, status);
+	snprintf(text, sizeof(text), "%sSTATUS=%s", state, status);
+	notify_send(text, state[0] != '\0');
 }
 
 void
@@ -46,13 +102,15 @@ void
 notify_reloading(void)
 {
 	struct timespec now;
+	char text[128];
 
 	/* The time is for units of Type=notify-reload (systemd 253). */
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	(void)sd_notifyf(0,
+	snprintf(text, sizeof(text),
 	    "RELOADING=1\nMONOTONIC_USEC=%" PRIu64
 	    "\nSTATUS=Reading the configuration again",
 	    (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	notify_send(text, true);
 }
 
 void
@@ -83,7 +141,7 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 	(void)usec;
 	if (healthy)
-		(void)sd_notify(0, "WATCHDOG=1");
+		notify_send("WATCHDOG=1", false);
 	else if (!watchdog->starved)
 		log_error("a role has been out of service for too long: no "
 			  "longer feeding systemd's watchdog");

@@ -56,7 +56,7 @@ struct supervisor {
 	sd_event_source *reader_io, *reader_timer;
 	struct control *control;
 	struct overrides overrides;
-	char *turned;    /* the service that is being switched by hand, else NULL */
+	char *turned; /* the service that is being switched by hand, else NULL */
 	bool turned_off; /* which way */
 	struct notify_watchdog *watchdog;
 	uint32_t uid; /* of the workers; UINT32_MAX: ours */
@@ -239,6 +239,14 @@ on_applied(void *arg, const struct apply_result *result)
 /* ---- reading it again
  * --------------------------------------------------------------------- */
 
+static bool
+own_child(void *arg, pid_t pid)
+{
+	const struct supervisor *self = arg;
+
+	return roles_own(self->roles, pid);
+}
+
 static void
 reader_end(struct supervisor *self)
 {
@@ -246,6 +254,9 @@ reader_end(struct supervisor *self)
 	self->reader_timer = sd_event_source_disable_unref(self->reader_timer);
 	reader_free(self->reader);
 	self->reader = NULL;
+	/* Those that died meanwhile. */
+	if (self->roles != NULL)
+		orphans_reap(own_child, self);
 }
 
 static void
@@ -343,7 +354,8 @@ start_reload(struct supervisor *self)
 	}
 }
 
-/* ---- what the administrator asks for ------------------------------------------------------ */
+/* ---- what the administrator asks for
+ * ------------------------------------------------------ */
 
 static void
 on_reload(void *arg)
@@ -429,14 +441,6 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	roles_stop(self->roles, DRAIN_MS);
 	apply_close(self->apply);
 	return 0;
-}
-
-static bool
-own_child(void *arg, pid_t pid)
-{
-	const struct supervisor *self = arg;
-
-	return roles_own(self->roles, pid);
 }
 
 static int

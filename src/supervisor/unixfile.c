@@ -182,17 +182,42 @@ unix_file_bind(int fd, int type, const struct cab_sockaddr *addr,
 	return r;
 }
 
+/* The directory of our file as a descriptor and its name in it, or -1 if the name is no longer ours. */
+static int
+find_own(const struct unix_file *file, const struct cab_sockaddr *addr,
+    const char **base)
+{
+	struct stat st;
+	int dir;
+
+	if (!file->made)
+		return -1;
+	dir = open_directory(unix_file_path(addr), base);
+	if (dir < 0)
+		return -1;
+	if (fstatat(dir, *base, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == file->dev && st.st_ino == file->ino)
+		return dir;
+	return fd_close(dir);
+}
+
+bool
+unix_file_present(const struct unix_file *file, const struct cab_sockaddr *addr)
+{
+	CAB_AUTO_FD int dir = -1;
+	const char *base;
+
+	dir = find_own(file, addr, &base);
+	return dir >= 0;
+}
+
 void
 unix_file_remove(const struct unix_file *file, const struct cab_sockaddr *addr)
 {
 	CAB_AUTO_FD int dir = -1;
 	const char *base;
-	struct stat st;
 
-	if (!file->made)
-		return;
-	dir = open_directory(unix_file_path(addr), &base);
-	if (dir >= 0 && fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_dev == file->dev && st.st_ino == file->ino)
+	dir = find_own(file, addr, &base);
+	if (dir >= 0)
 		(void)unlinkat(dir, base, 0);
 }

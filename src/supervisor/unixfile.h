@@ -35,6 +35,10 @@ int
 unix_file_protect(const struct unix_file *file, const struct cab_sockaddr *addr,
     const struct cab_socket_opts *opts, const char **why);
 
+/* False when the file that was made is gone, or another one has taken its place. */
+bool
+unix_file_present(const struct unix_file *file, const struct cab_sockaddr *addr);
+
 /* Removes the file if it is still the one that was made. */
 void
 unix_file_remove(const struct unix_file *file, const struct cab_sockaddr *addr);

@@ -575,6 +575,53 @@ test_from_all_addresses_to_one(void **state)
 	assert_true(answers(port));
 }
 
+/* Another daemon's claim would be an error, and so is ours on a socket that stays. */
+static void
+test_no_room_beside_what_stays(void **state)
+{
+	struct draft a = new_draft(), b = new_draft(), c = new_draft();
+	uint16_t port;
+
+	(void)state;
+	add_service(&a, "one");
+	add_tcp(&a, "0.0.0.0", 0);
+	must_apply(&a);
+	port = port_of(0);
+	add_service(&b, "one");
+	add_tcp(&b, "0.0.0.0", port);
+	must_apply(&b);
+	add_service(&c, "one");
+	add_tcp(&c, "0.0.0.0", port);
+	add_service(&c, "two");
+	add_tcp(&c, "127.0.0.1", port);
+	begin(&c);
+	assert_int_equal(result.error, -EADDRINUSE);
+	assert_true(answers(port));
+}
+
+/* Somebody has tidied /run: reading the configuration again mends that. */
+static void
+test_a_file_that_was_removed(void **state)
+{
+	struct draft a = new_draft(), b = new_draft();
+	char path[64];
+	struct stat st;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/lost", directory);
+	add_service(&a, "one");
+	add_unix(&a, path);
+	must_apply(&a);
+	assert_int_equal(unlink(path), 0);
+	add_service(&b, "one");
+	add_unix(&b, path);
+	must_apply(&b);
+	assert_int_equal(result.kept, 1);
+	assert_int_equal(stat(path, &st), 0);
+	apply_close(apply);
+	assert_int_equal(stat(path, &st), -1);
+}
+
 static void
 test_resources(void **state)
 {
@@ -817,6 +864,8 @@ main(void)
 		TEST(test_a_role_that_dies),
 		TEST(test_kept_sockets_get_new_options_and_back),
 		TEST(test_from_all_addresses_to_one),
+		TEST(test_no_room_beside_what_stays),
+		TEST(test_a_file_that_was_removed),
 		TEST(test_resources),
 		TEST(test_no_resource_hides_in_a_nested_group),
 		TEST(test_programs),

@@ -64,6 +64,49 @@ test_nobody_listens(void **state)
 	assert_string_equal(next_note(), "");
 }
 
+/* A manager that hangs must not make us hang. */
+static void
+test_nobody_reads(void **state)
+{
+	unsigned sent = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++)
+		notify_status("note %u", i);
+	while (next_note()[0] != '\0')
+		sent++;
+	assert_true(sent > 0 && sent < 5000);
+	for (unsigned i = 0; i < 5000; i++)
+		notify_status("note %u", i);
+	notify_ready("at last");
+	while (next_note()[0] != '\0')
+		assert_memory_equal(note, "STATUS=", 7);
+	notify_ready("really");
+	assert_string_equal(next_note(), "READY=1\nSTATUS=really");
+}
+
+static void
+test_bad_addresses(void **state)
+{
+	char longer[200];
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	setenv("NOTIFY_SOCKET", longer, 1);
+	notify_status("x");
+	setenv("NOTIFY_SOCKET", "", 1);
+	notify_status("x");
+	setenv("NOTIFY_SOCKET", "@", 1);
+	notify_status("x");
+	setenv("NOTIFY_SOCKET", "relative", 1);
+	notify_status("x");
+	setenv("NOTIFY_SOCKET", "/no/such/socket", 1);
+	notify_ready("x");
+	assert_string_equal(next_note(), "");
+}
+
 static bool healthy;
 
 static bool
@@ -157,6 +200,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_notes),
 		TEST(test_nobody_listens),
+		TEST(test_nobody_reads),
+		TEST(test_bad_addresses),
 		TEST(test_watchdog),
 		TEST(test_no_watchdog),
 	};

@@ -62,10 +62,11 @@ write_service(const char *more)
 	char text[512];
 
 	snprintf(text, sizeof(text),
-	    "workers = 1;\n%sservices = (\n { name = \"d\"; listen = "
+	    "workers = 1; control = \"%s/control\";\n%sservices = (\n { name = \"d\"; listen = "
 	    "\"unix://%s\"; protocol = \"daytime\"; socket = { mode = \"0666\"; "
 	    "};\n%s } );\n",
-	    geteuid() == 0 ? "user = \"nobody\";\n" : "", socket_path, more);
+	    directory, geteuid() == 0 ? "user = \"nobody\";\n" : "",
+	    socket_path, more);
 	write_config(text);
 }
 
@@ -124,6 +125,16 @@ assert_logged(const char *words)
 {
 	if (strstr(logged(), words) == NULL)
 		fail_msg("no \"%s\" in:\n%s", words, logged());
+}
+
+/* Drops what has been noted so far. */
+static void
+forget_notes(void)
+{
+	char note[1024];
+
+	while (recv(manager, note, sizeof(note), MSG_DONTWAIT) > 0)
+		;
 }
 
 /* Waits for a note that begins so. */
@@ -270,6 +281,7 @@ test_stop_at_any_moment(void **state)
 		/* Before it looks at signals at all, SIGTERM ends it as any process. */
 		if (end() > 0)
 			fail_msg("after %u us:\n%s", us, logged());
+		forget_notes();
 	}
 }
 

@@ -83,6 +83,7 @@ test_mode(void **state)
 		assert_null(why);
 		assert_true(file.made);
 		assert_int_equal(mode_of(path), S_IFSOCK | modes[i]);
+		assert_true(unix_file_present(&file, &addr));
 		unix_file_remove(&file, &addr);
 		assert_int_equal(mode_of(path), 0);
 		fd_close(fd);
@@ -222,9 +223,11 @@ test_replaced_by_somebody(void **state)
 	assert_int_equal(unix_file_protect(&file, &addr, &opts, &why), -EEXIST);
 	assert_non_null(strstr(why, "another file"));
 	assert_int_equal(mode_of(path), S_IFSOCK | 0751);
+	assert_false(unix_file_present(&file, &addr));
 	unix_file_remove(&file, &addr);
 	assert_int_equal(mode_of(path), S_IFSOCK | 0751);
 	assert_int_equal(unlink(path), 0);
+	assert_false(unix_file_present(&file, &addr));
 	unix_file_remove(&file, &addr);
 	fd_close(fd);
 	fd_close(other);
