@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/capability.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -239,6 +240,22 @@ deny_families(scmp_filter_ctx ctx)
 	    deny(ctx, "socket", SCMP_ACT_ERRNO(EAFNOSUPPORT), 1, &arg);
 }
 
+/* Its errors may go to a terminal: nothing must be typed into that. */
+static int
+deny_typing(scmp_filter_ctx ctx)
+{
+	static const uint64_t requests[] = { TIOCSTI, TIOCLINUX };
+	struct scmp_arg_cmp arg;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < 2; i++) {
+		arg = match(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]);
+		r = deny(ctx, "ioctl", SCMP_ACT_ERRNO(EPERM), 1, &arg);
+	}
+	return r;
+}
+
 static int
 filter_calls(void)
 {
@@ -259,6 +276,8 @@ filter_calls(void)
 		r = deny(ctx, "prlimit64", SCMP_ACT_ERRNO(EPERM), 1, &limits);
 	if (r == 0)
 		r = deny(ctx, "tgkill", SCMP_ACT_ERRNO(EPERM), 1, &others);
+	if (r == 0)
+		r = deny_typing(ctx);
 	if (r == 0)
 		r = deny_writing(ctx);
 	if (r == 0)
@@ -343,9 +362,11 @@ conf_sandbox(uint32_t uid, uint32_t gid, const char **what)
 	r = become(uid, gid);
 	if (r == 0)
 		r = drop_capabilities();
+	/* Whom it answers to may die while it waits for a name server. */
 	if (r == 0 &&
 	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0))
 		r = -errno;
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -97,6 +98,15 @@ cannot_change_user(void)
 }
 
 static bool
+cannot_type(void)
+{
+	char c = 'x';
+
+	/* Not a terminal either way: the filter is asked first. */
+	return ioctl(STDIN_FILENO, TIOCSTI, &c) < 0 && errno == EPERM;
+}
+
+static bool
 can_read_files(void)
 {
 	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -139,6 +149,7 @@ static const struct {
 	{ "cannot_serve", cannot_serve },
 	{ "cannot_have_other_sockets", cannot_have_other_sockets },
 	{ "cannot_trace", cannot_trace },
+	{ "cannot_type", cannot_type },
 	{ "can_read_files", can_read_files },
 	{ "can_look_names_up", can_look_names_up },
 	{ "can_make_memory_files", can_make_memory_files },
