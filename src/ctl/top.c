@@ -340,12 +340,15 @@ terminal_wait(const struct terminal *terminal)
 	return read(STDIN_FILENO, &key, 1) == 1 && key != 'q' && key != 'Q';
 }
 
+/* A terminal that does not know its size says 0. */
 static struct screen
 screen_now(struct render render)
 {
-	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	struct winsize size = { .ws_row = 0 };
 
 	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	if (size.ws_row == 0)
+		size.ws_row = 24;
 	return (struct screen){ .render = render,
 		.lines = size.ws_row > 1 ? size.ws_row - 1 : 1,
 		.columns = size.ws_col > 0 ? size.ws_col : 80 };
