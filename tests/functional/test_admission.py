@@ -303,6 +303,21 @@ def test_unix_peers_count_as_a_source(one, work):
             assert is_refused(c)
 
 
+def test_zero_lifts_a_limit(one):
+    _, port = one(limits={"connections": 0, "per_source": 0})
+    held = hold(port, 300)
+    close_all(held)
+
+
+def test_the_default_limit_of_a_source(one):
+    # Documented: 100 at once from one source, so that no one takes them all.
+    _, port = one()
+    held = hold(port, 100, source="127.0.0.2")
+    assert refused(port, source="127.0.0.2")
+    assert served(port, source="127.0.0.3")
+    close_all(held)
+
+
 def test_clients_that_reset_give_their_place_back(one):
     _, port = one(limits={"connections": 4})
     for _ in range(20):

@@ -17,11 +17,11 @@ import time
 
 import pytest
 
-from harness import (BINARY, PATIENCE, ROOT, SANITIZED, UNPRIVILEGED, Http,
-                     Process, Smtp, base_environment, config_text,
-                     descendants, echoes, free_port, in_parallel, needs_root,
-                     program, receive, receive_all, silent, tcp, udp,
-                     unix_stream, wait_until)
+from harness import (BINARY, PATIENCE, ROOT, SANITIZED, UNPRIVILEGED,
+                     DaemonExited, Http, Process, Smtp, base_environment,
+                     config_text, descendants, echoes, free_port, in_parallel,
+                     needs_root, program, receive, receive_all, silent, tcp,
+                     udp, unix_stream, wait_until)
 
 
 def echo(port, name="echo", **more):
@@ -422,6 +422,37 @@ def test_a_dead_launcher_gives_its_places_back(daemon):
     wait_until(three, "three places again", 20)
 
 
+def test_a_stopped_launcher_holds_up_nobody_else(daemon):
+    """Clients of programs wait for it; the built-in protocols go on."""
+    port, other = free_port(), free_port()
+    running = daemon(services=[cat(port, limits={"connections": 2000,
+                                                 "per_source": 2000}),
+                               echo(other)], workers=2)
+    assert served(port)
+    launcher = running.launcher()
+    kill(launcher, signal.SIGSTOP)
+    crowd = []
+    try:
+        for number in range(400):
+            sock = tcp(port, timeout=30)
+            crowd.append(sock)
+            sock.sendall(b"%04d" % number)
+            if number % 20 == 0:
+                assert served(other)
+        assert silent(crowd[0], 0.2)
+        kill(launcher, signal.SIGCONT)
+        for number, sock in enumerate(crowd):
+            assert receive(sock, 4) == b"%04d" % number
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            kill(launcher, signal.SIGCONT)
+        for sock in crowd:
+            sock.close()
+    wait_until(lambda: not [p for p in running.family()
+                            if p.title.startswith("/bin/cat")],
+               "every program has ended")
+
+
 # ---------------------------------------------------------------- the supervisor dies
 
 def test_kill_9_of_the_supervisor_ends_all(daemon):
@@ -437,6 +468,21 @@ def test_kill_9_of_the_supervisor_ends_all(daemon):
                f"no role is left: {running.leftovers()}", 15)
     with pytest.raises(ConnectionRefusedError):
         tcp(port)
+
+
+def test_a_stopped_supervisor_holds_up_nobody(daemon):
+    port, other = free_port(), free_port()
+    running = daemon(services=[echo(port), cat(other)], workers=2)
+    running.signal(signal.SIGSTOP)
+    try:
+        for _ in range(50):
+            assert served(port)
+        for _ in range(20):
+            assert served(other)
+    finally:
+        running.signal(signal.SIGCONT)
+    running.reload()
+    assert served(port) and served(other)
 
 
 # ---------------------------------------------------------------- stopping
@@ -904,6 +950,45 @@ def test_generations_stay_bounded(daemon):
         sock.close()
 
 
+IN_FLIGHT = """
+import os, socket, sys
+sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sender.setblocking(False)
+sent = 0
+try:
+    while sent < 2000:
+        socket.send_fds(sender, [b"x"], [0] * 20)
+        sent += 20
+except BlockingIOError:
+    pass
+print(sent, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_descriptors_in_flight_hinder_no_reload(daemon):
+    """
+    The kernel counts descriptors on their way between processes for each user
+    and compares them with RLIMIT_NOFILE of whoever sends the next one: a flood
+    of connections to a program must not keep the configuration from being read.
+    """
+    port, new = free_port(), free_port()
+    running = daemon(services=[echo(port)], workers=1)
+    who = {"user": UNPRIVILEGED, "group": "nogroup", "extra_groups": []} \
+        if ROOT else {}
+    holder = subprocess.Popen(["/usr/bin/python3", "-I", "-c", IN_FLIGHT],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              cwd="/", **who)
+    try:
+        assert int(holder.stdout.readline()) > 200
+        running.reload(services=[echo(port), echo(new, "new")])
+        assert served(new), running.tail()
+        second = daemon(services=[echo(free_port())])
+        second.stop()
+    finally:
+        holder.communicate(timeout=20)
+
+
 # ---------------------------------------------------------------- signals
 
 def test_signals_that_mean_nothing(daemon):
@@ -1048,6 +1133,135 @@ def test_idle_daemon_is_idle(daemon):
         before = sum(Process(p.pid).ticks for p in roles)
         time.sleep(1.5)
         assert sum(Process(p.pid).ticks for p in roles) - before < 8
+
+
+def memory(processes):
+    """Resident memory of the processes, in KiB."""
+    return sum(int(p.status()["VmRSS"].split()[0]) for p in processes)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps freed memory")
+def test_memory_does_not_grow(daemon):
+    port, web, other = free_port(), free_port(), free_port()
+    running = daemon(services=[
+        echo(port), cat(other),
+        {"name": "web", "protocol": "http", "listen": f"tcp://127.0.0.1:{web}",
+         "http": {"routes": [{"path": "/x", "status": 200, "body": "x"}]}}],
+        workers=2)
+    roles = [Process(running.pid), *running.roles("worker|launcher")]
+
+    def work(turns):
+        def job():
+            for _ in range(turns):
+                assert served(port)
+                with Http(tcp(web)) as link:
+                    assert link.ask("/x").status == 200
+                    assert link.ask("/y").status == 404
+        in_parallel([job] * 8, 40)
+        for _ in range(turns // 4):
+            assert served(other)
+            running.reload()
+    work(100)
+    before = memory(roles)
+    work(400)
+    assert memory(roles) - before < 512, "6,400 connections left something"
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer makes memory dear")
+@pytest.mark.parametrize("protocol", ["echo", "http", "smtp"])
+def test_idle_connections_are_cheap(daemon, protocol):
+    """At most 1 KiB of user memory for each."""
+    port = free_port()
+    running = daemon(services=[{
+        "name": "svc", "protocol": protocol,
+        "listen": f"tcp://127.0.0.1:{port}",
+        "limits": {"connections": 0, "per_source": 0}}], workers=2)
+    talk = {"echo": b"x", "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "smtp": b"EHLO x\r\n"}[protocol]
+    number = 4000
+    with contextlib.ExitStack() as stack:
+        def crowd(size):
+            found = []
+            for _ in range(size):
+                sock = stack.enter_context(tcp(port))
+                sock.sendall(talk)
+                assert sock.recv(2000)
+                found.append(sock)
+            return found
+        crowd(100)
+        before = memory(running.workers())
+        some = crowd(number)
+        grown = memory(running.workers()) - before
+        assert grown <= number, f"{grown} KiB for {number} connections"
+        for sock in some[::400]:
+            sock.sendall(talk)
+            assert sock.recv(2000)
+
+
+def test_hundreds_of_services(daemon):
+    ports = [free_port() for _ in range(300)]
+    running = daemon(services=[echo(port, f"s{port}") for port in ports],
+                     workers=2)
+    for port in ports[::20]:
+        assert served(port)
+    running.reload(services=[echo(port, f"s{port}") for port in ports[::2]])
+    for port in ports[::20]:
+        assert served(port)
+    with pytest.raises(ConnectionRefusedError):
+        tcp(ports[1])
+    kill(running.workers()[0])
+    wait_until(lambda: len(running.workers()) == 2, "a new worker", 20)
+    for port in ports[::20]:
+        assert served(port)
+
+
+def test_a_second_daemon_on_the_same_config_takes_nothing(daemon, work):
+    port = free_port()
+    services = [{"name": "svc", "protocol": "echo",
+                 "listen": [f"unix://{work}/s.sock",
+                            f"tcp://127.0.0.1:{port}"]}]
+    daemon(services=services)
+    with pytest.raises(DaemonExited) as ended:
+        daemon(services=services)
+    assert ended.value.status == 1, ended.value.log
+    assert served(port)
+    with unix_stream(work / "s.sock") as sock:
+        assert echoes(sock)
+
+
+def test_restart_after_kill_9_on_the_same_unix_socket(daemon, work):
+    services = [{"name": "svc", "protocol": "echo",
+                 "listen": f"unix://{work}/s.sock"}]
+    first = daemon(services=services)
+    first.family()
+    first.process.kill()
+    first.process.wait(PATIENCE)
+    first.status = -9
+    wait_until(lambda: not first.leftovers(), "no role is left", 15)
+    daemon(services=services)
+    with unix_stream(work / "s.sock") as sock:
+        assert echoes(sock)
+
+
+def test_load_is_shared_by_the_workers(daemon):
+    """Held connections are spread, not heaped upon one worker."""
+    if not ROOT:
+        pytest.skip("the workers' sockets are not ours to count")
+    port = free_port()
+    running = daemon(services=[echo(port, limits={"connections": 0,
+                                                  "per_source": 0})],
+                     workers=2)
+    before = {p.pid: p.descriptors() for p in running.workers()}
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(tcp(port)) for _ in range(400)]
+        for sock in crowd:
+            sock.sendall(b"x")
+        for sock in crowd:
+            assert sock.recv(1) == b"x"
+        held = sorted(p.descriptors() - before[p.pid]
+                      for p in running.workers())
+    assert sum(held) == 400
+    assert held[0] >= 40, f"uneven: {held}"
 
 
 def test_reports_nothing_of_others(daemon):
