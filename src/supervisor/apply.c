@@ -23,7 +23,7 @@
 #include "supervisor/listen.h"
 #include "supervisor/plan.h"
 
-#define ANSWER_WITHIN UINT64_C(10000000) /* us that the roles have */
+#define ANSWER_WITHIN UINT64_C(5000000) /* us that the roles have */
 #define DEATHS_MOST   3 /* of one role, before the configuration is to blame */
 
 /* The sockets of one entry of the plan: one, none if it was skipped, several for systemd://. */
@@ -56,6 +56,7 @@ struct apply {
 	struct state *current, *next;
 	struct cab_diag findings;
 	sd_event_source *timer;
+	bool late; /* those who did not answer have been killed once */
 	uint64_t generation; /* the last one that was used */
 };
 
@@ -604,6 +605,16 @@ roll_back(struct apply *apply, int error, bool told)
 
 /* ---- its course ------------------------------------------------------------------------ */
 
+static void
+wait_for_roles(struct apply *apply)
+{
+	uint64_t within = apply->setup.answer_within;
+
+	if (sd_event_source_set_time_relative(
+		apply->timer, within != 0 ? within : ANSWER_WITHIN) >= 0)
+		(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_ONESHOT);
+}
+
 static int
 on_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
@@ -614,10 +625,16 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	(void)usec;
 	if (apply->next == NULL || missing == NULL)
 		return 0;
+	roles_kill_missing(apply->setup.roles);
+	if (!apply->late) {
+		/* One that hangs has hung before: its successor may be quick. */
+		apply->late = true;
+		wait_for_roles(apply);
+		return 0;
+	}
 	diag_add(&apply->findings, CAB_ERROR, NULL, 0,
 	    "%s does not answer: it has not taken over the configuration in time",
 	    missing);
-	roles_kill_missing(apply->setup.roles);
 	roll_back(apply, -ETIMEDOUT, true);
 	return 0;
 }
@@ -665,7 +682,6 @@ apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
 {
 	struct shared_fd *snapshot = shared_fd_new(snapshot_fd);
 	struct state *state = calloc(1, sizeof(*state));
-	uint64_t now;
 	int r;
 
 	assert(apply->next == NULL);
@@ -691,9 +707,8 @@ apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
 		roll_back(apply, r, false);
 		return;
 	}
-	if (sd_event_now(apply->setup.event, CLOCK_MONOTONIC, &now) >= 0 &&
-	    sd_event_source_set_time(apply->timer, now + ANSWER_WITHIN) >= 0)
-		(void)sd_event_source_set_enabled(apply->timer, SD_EVENT_ONESHOT);
+	apply->late = false;
+	wait_for_roles(apply);
 	/* The first time nobody runs yet. */
 	roles_start(apply->setup.roles);
 }

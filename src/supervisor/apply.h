@@ -39,11 +39,12 @@ struct apply_result {
 struct apply_setup {
 	sd_event *event;
 	struct roles *roles;
+	uint64_t answer_within; /* us that the roles have, twice; 0: a sane default */
 	struct passed *passed; /* what systemd passed; the first configuration takes from it */
 	/* May be NULL.  Called once for each transaction when the listeners are
 	 * open: what else has to be opened.  0, or -errno and a finding. */
-	int (*prepare)(void *arg, const struct cab_conf *conf,
-	    struct cab_diag *findings);
+	int (*prepare)(
+	    void *arg, const struct cab_conf *conf, struct cab_diag *findings);
 	/* May be NULL.  A new service is going to have this slot. */
 	void (*fresh)(void *arg, uint32_t slot);
 	void (*done)(void *arg, const struct apply_result *result);
@@ -86,8 +87,8 @@ bool apply_service(
     const struct apply *apply, size_t index, struct apply_service *ret);
 
 /* The sockets of a service: the nth, NULL after the last. */
-const struct listener *apply_socket(const struct apply *apply,
-    const struct apply_service *service, size_t nth);
+const struct listener *apply_socket(
+    const struct apply *apply, const struct apply_service *service, size_t nth);
 
 /* The number of the configuration in use; 0 before the first. */
 uint64_t apply_generation(const struct apply *apply);

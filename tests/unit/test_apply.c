@@ -29,6 +29,8 @@
 
 #define SERVICES_MAX 8
 #define LISTENS_MAX  4
+#define PATIENCE \
+	UINT64_C(20000000) /* us without any event before a test fails */
 
 /* ---- roles that only listen ------------------------------------------------------------ */
 
@@ -343,6 +345,7 @@ set_up(void **state)
 	if (sd_event_new(&event) < 0)
 		return -1;
 	with_event.event = event;
+	with_event.answer_within = 20000;
 	return apply_new(&apply, &with_event);
 }
 
@@ -520,6 +523,33 @@ test_a_role_that_dies(void **state)
 	assert_null(apply_current(apply));
 	apply_died(apply, "worker 0", 4);
 	assert_int_equal(dones, 1);
+}
+
+/* It is replaced once; only when its successor hangs as well is that the end. */
+static void
+test_a_role_that_hangs(void **state)
+{
+	struct draft a = new_draft(), b = new_draft();
+
+	(void)state;
+	add_service(&a, "one");
+	add_tcp(&a, "127.0.0.1", 0);
+	begin(&a);
+	while (told.killed == 0)
+		assert_true(sd_event_run(event, PATIENCE) > 0);
+	assert_true(apply_busy(apply));
+	answer();
+	assert_int_equal(result.error, 0);
+	add_service(&b, "two");
+	add_tcp(&b, "127.0.0.1", 0);
+	begin(&b);
+	while (dones == 1)
+		assert_true(sd_event_run(event, PATIENCE) > 0);
+	assert_int_equal(told.killed, 3);
+	assert_int_equal(result.error, -ETIMEDOUT);
+	assert_non_null(strstr(findings, "worker 0 does not answer"));
+	assert_ptr_equal(apply_current(apply), a.conf);
+	assert_int_equal(told.announced, 3);
 }
 
 static void
@@ -862,6 +892,7 @@ main(void)
 		TEST(test_every_socket_that_fails_is_told),
 		TEST(test_a_role_that_refuses),
 		TEST(test_a_role_that_dies),
+		TEST(test_a_role_that_hangs),
 		TEST(test_kept_sockets_get_new_options_and_back),
 		TEST(test_from_all_addresses_to_one),
 		TEST(test_no_room_beside_what_stays),
