@@ -67,8 +67,8 @@ make(const uint8_t *data, size_t len, size_t *ret_n)
 	unsigned char *bytes = malloc(n);
 	struct wire_head head;
 
-	CHECK(bytes != NULL);
-	memcpy(bytes, buf_slice(base).p,
+	CHECK(bytes != NULL && base->data != NULL);
+	memcpy(bytes, base->data + base->head,
 	    body ? sizeof(struct wire_head) : buf_len(base));
 	data++;
 	len--;
