@@ -3,6 +3,7 @@
 # installed names the directory of this build.
 
 dist_man_MANS += \
+	%reldir%/cabinetctl.1 \
 	%reldir%/cabinetd.8 \
 	%reldir%/cabinetd.conf.5
 

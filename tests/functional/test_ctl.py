@@ -1001,7 +1001,7 @@ def test_a_hostile_hour_leaves_nothing(daemon):
 # ---------------------------------------------------------------- completion
 
 def complete(shell_words, env):
-    script = harness.REPO / "completions/cabinetctl.bash"
+    script = harness.REPO / "completions/bash/cabinetctl"
     words = " ".join(f"'{w}'" for w in shell_words)
     out = subprocess.run(
         ["bash", "-c", f"""
@@ -1038,5 +1038,5 @@ def test_completion(daemon, work):
 
 @harness.needs("zsh")
 def test_zsh_completion_parses():
-    script = harness.REPO / "completions/_cabinetctl"
+    script = harness.REPO / "completions/zsh/_cabinetctl"
     subprocess.run(["zsh", "-n", str(script)], check=True, timeout=30)

@@ -17,7 +17,7 @@ lint_c_files()
 # for the lint. Only in our folders: a build tree may stand anywhere else.
 lint_shell_files()
 {
-	for folder in .ci bench etc src systemd tests tools; do
+	for folder in .ci bench completions etc src systemd tests tools; do
 		[ ! -d "$folder" ] || find "$folder" -name corpus -prune -o \
 		    -type f -size -200k -print
 	done |
