@@ -20,6 +20,7 @@
 
 struct child {
 	int chan;
+	int result; /* memory file of the supervisor's */
 	struct chan_msg msg;
 	char why[1024]; /* the supervisor's explanation, until the next one */
 };
@@ -30,10 +31,14 @@ static void __attribute__((noreturn)) give_up(void)
 	_exit(EXIT_FAILURE);
 }
 
+/*
+ * Never with a descriptor: how many of those may be on their way is counted for
+ * all processes of a user, so others could keep this one from speaking.
+ */
 static void
-tell(const struct child *c, uint32_t type, const void *body, size_t n, int fd)
+tell(const struct child *c, uint32_t type, const void *body, size_t n)
 {
-	if (chan_send(c->chan, type, body, n, &fd, fd >= 0) < 0)
+	if (chan_send(c->chan, type, body, n, NULL, 0) < 0)
 		give_up();
 }
 
@@ -63,7 +68,7 @@ ask(struct child *c, uint32_t type, const void *head, size_t head_n,
 	if (head_n > 0)
 		memcpy(body, head, head_n);
 	memcpy(body + head_n, path, n);
-	tell(c, type, body, head_n + n, -1);
+	tell(c, type, body, head_n + n);
 	hear(c, answer);
 	memcpy(&result, c->msg.body, sizeof(result));
 	*ret_fd = chan_take_fd(&c->msg, 0);
@@ -163,23 +168,18 @@ tell_finding(const struct child *c, const struct cab_finding *f)
 	text = bounded(f->text, sizeof(body) - n);
 	if (text > 0)
 		memcpy(body + n, f->text, text);
-	tell(c, MSG_FINDING, body, n + text, -1);
+	tell(c, MSG_FINDING, body, n + text);
 }
 
-/* Hands over bytes as a memory file; false: out of memory. */
+/* Puts bytes into the memory file; false: there is no room for them. */
 static bool
 tell_bytes(const struct child *c, uint32_t type, const struct cab_buf *bytes)
 {
 	struct msg_snapshot head = { .n = buf_len(bytes) };
-	bool snapshot = type == MSG_SNAPSHOT;
-	int fd;
 
-	fd = fd_sealed_memfd(
-	    "cabinetd-config", buf_slice(bytes).p, buf_len(bytes));
-	if (fd < 0)
+	if (fd_write_all(c->result, buf_slice(bytes).p, buf_len(bytes)) < 0)
 		return false;
-	tell(c, type, snapshot ? &head : NULL, snapshot ? sizeof(head) : 0, fd);
-	fd_close(fd);
+	tell(c, type, &head, sizeof(head));
 	return true;
 }
 
@@ -204,7 +204,7 @@ tell_all(const struct child *c, uint32_t mode, const struct cab_conf *conf,
 		tell_finding(c, &diag->findings[i]);
 	done = (struct msg_done){ .errors = (uint32_t)diag->errors,
 		.truncated = diag->truncated };
-	tell(c, MSG_DONE, &done, sizeof(done), -1);
+	tell(c, MSG_DONE, &done, sizeof(done));
 }
 
 void
@@ -226,6 +226,7 @@ conf_child_main(int chan, const struct cab_desc *const descs[])
 
 	c.chan = chan;
 	hear(&c, MSG_READ);
+	c.result = chan_take_fd(&c.msg, 0);
 	memcpy(&order, c.msg.body, sizeof(order));
 	n = c.msg.n - sizeof(order);
 	if (n == 0 || n >= sizeof(path))

@@ -11,7 +11,7 @@
 #define WITH_TEXT(s, lo, hi) sizeof(struct s), TEXT_MAX, lo, hi
 
 static const struct msg_rule rules[MSG_MAX] = {
-	[MSG_READ] = { "READ", WITH_TEXT(msg_read, 0, 0) },
+	[MSG_READ] = { "READ", WITH_TEXT(msg_read, 1, 1) },
 	[MSG_OPEN] = { "OPEN", 1, TEXT_MAX, 0, 0 },
 	[MSG_OPENED] = { "OPENED", WITH_TEXT(msg_result, 0, 1) },
 	[MSG_LIST] = { "LIST", 1, TEXT_MAX, 0, 0 },
@@ -19,8 +19,8 @@ static const struct msg_rule rules[MSG_MAX] = {
 	[MSG_PROBE] = { "PROBE", WITH_TEXT(msg_probe, 0, 0) },
 	[MSG_PROBED] = { "PROBED", WITH_TEXT(msg_result, 0, 0) },
 	[MSG_FINDING] = { "FINDING", WITH_TEXT(msg_finding, 0, 0) },
-	[MSG_DUMP] = { "DUMP", 0, 0, 1, 1 },
-	[MSG_SNAPSHOT] = { "SNAPSHOT", FIXED(msg_snapshot, 1) },
+	[MSG_DUMP] = { "DUMP", FIXED(msg_snapshot, 0) },
+	[MSG_SNAPSHOT] = { "SNAPSHOT", FIXED(msg_snapshot, 0) },
 	[MSG_DONE] = { "DONE", FIXED(msg_done, 0) },
 	[MSG_HELLO] = { "HELLO", FIXED(msg_hello, 1) },
 	[MSG_CONFIG] = { "CONFIG", FIXED(msg_config, 1) },

@@ -19,7 +19,7 @@
 
 enum msg_type {
 	/* config role <-> supervisor */
-	MSG_READ = 1, /* sup->conf: struct msg_read + path */
+	MSG_READ = 1, /* sup->conf: struct msg_read + path; 1 fd: memory file for the result */
 	MSG_OPEN,     /* conf->sup: path */
 	MSG_OPENED, /* sup->conf: struct msg_result + explanation; 1 fd if error == 0 */
 	MSG_LIST,    /* conf->sup: path of a directory */
@@ -28,8 +28,8 @@ enum msg_type {
 	MSG_PROBE,   /* conf->sup: struct msg_probe + path */
 	MSG_PROBED,  /* sup->conf: struct msg_result */
 	MSG_FINDING, /* conf->sup: struct msg_finding + file NUL text */
-	MSG_DUMP, /* conf->sup: 1 fd: memory file, the text for --print-config */
-	MSG_SNAPSHOT, /* conf->sup: struct msg_snapshot; 1 fd: memory file; only when there was no error */
+	MSG_DUMP, /* conf->sup: struct msg_snapshot: the memory file holds the text for --print-config */
+	MSG_SNAPSHOT, /* conf->sup: struct msg_snapshot: it holds the snapshot; only when there was no error */
 	MSG_DONE,     /* conf->sup: struct msg_done; the last message */
 
 	/* supervisor -> worker and launcher; MSG_HELLO first, then a batch

@@ -271,12 +271,3 @@ files_probe(const char *path, uint32_t kind)
 		return -errno;
 	return 0;
 }
-
-int
-files_sealed(int fd)
-{
-	const int needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	return seals >= 0 && (seals & needed) == needed ? 0 : -EPERM;
-}

@@ -25,7 +25,4 @@ int files_list(const char *dir, bool privileged, char why[FILES_WHY]);
 /* Whether the path is what enum cab_probe names: 0 or -errno. */
 int files_probe(const char *path, uint32_t kind);
 
-/* 0 if a memory file can neither change nor shrink any more, else -EPERM. */
-int files_sealed(int fd);
-
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,12 +26,15 @@
 #include "supervisor/files.h"
 #include "supervisor/spawn.h"
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+
 #define WALL_MS       6000
 #define GRACE_MS      1000  /* from its last word to its end */
 #define REQUESTS_MAX  20000 /* files, directories and probes */
 #define STEP_MESSAGES 64    /* before the event loop gets its turn */
-#define DUMP_MAX      ((size_t)32 << 20)
-#define SNAPSHOT_MAX  ((size_t)64 << 20)
+#define RESULT_MAX    ((size_t)64 << 20)
 #define CONFIG_UID \
 	65534 /* nobody; a number, because looking names up is the child's work */
 
@@ -52,8 +56,9 @@ struct reader {
 	bool done, killed;
 	const char *fault; /* why it was killed or given up */
 	struct msg_done last;
-	int dump_fd, snapshot_fd;
-	size_t snapshot_n;
+	int result_fd;   /* memory file that the child writes into */
+	uint32_t result; /* MSG_DUMP or MSG_SNAPSHOT when it says it has */
+	uint64_t result_n;
 	struct cab_diag diag;
 	struct chan_msg msg;
 };
@@ -253,14 +258,10 @@ take_message(struct reader *r)
 		take_finding(r);
 		break;
 	case MSG_DUMP:
-		fd_close(r->dump_fd);
-		r->dump_fd = chan_take_fd(&r->msg, 0);
-		break;
 	case MSG_SNAPSHOT:
 		memcpy(&snapshot, r->msg.body, sizeof(snapshot));
-		fd_close(r->snapshot_fd);
-		r->snapshot_fd = chan_take_fd(&r->msg, 0);
-		r->snapshot_n = snapshot.n;
+		r->result = r->msg.type;
+		r->result_n = snapshot.n;
 		break;
 	case MSG_DONE:
 		take_done(r);
@@ -282,6 +283,18 @@ watch(struct reader *r, int fd)
 	return epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/* What the child writes its result into: its own descriptors are nothing to rely on. */
+static int
+make_result(struct reader *r)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+
+	r->result_fd = memfd_create("cabinetd-config", flags | MFD_NOEXEC_SEAL);
+	if (r->result_fd < 0 && errno == EINVAL)
+		r->result_fd = memfd_create("cabinetd-config", flags);
+	return r->result_fd < 0 ? -errno : 0;
+}
+
 static int
 order(struct reader *r)
 {
@@ -294,7 +307,8 @@ order(struct reader *r)
 
 	memcpy(body, &head, sizeof(head));
 	memcpy(body + sizeof(head), r->path, n);
-	return chan_send(r->chan, MSG_READ, body, sizeof(head) + n, NULL, 0);
+	return chan_send(
+	    r->chan, MSG_READ, body, sizeof(head) + n, &r->result_fd, 1);
 }
 
 static int
@@ -340,11 +354,13 @@ reader_start(struct reader **ret, const char *path, enum msg_read_mode mode)
 		return -ENOMEM;
 	r->mode = mode;
 	r->privileged = geteuid() == 0;
-	r->pidfd = r->chan = r->dump_fd = r->snapshot_fd = -1;
+	r->pidfd = r->chan = r->epoll = r->result_fd = -1;
 	r->deadline_ms = now_ms() + WALL_MS;
 	r->path = strdup(path);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
-	e = r->path == NULL ? -ENOMEM : r->epoll < 0 ? -errno : start_child(r);
+	e = r->path == NULL ? -ENOMEM : r->epoll < 0 ? -errno : make_result(r);
+	if (e == 0)
+		e = start_child(r);
 	if (e == 0)
 		e = watch(r, r->chan);
 	if (e == 0)
@@ -412,60 +428,69 @@ reader_step(struct reader *r)
 
 /* ---- the result ----------------------------------------------------------------------------- */
 
-static void
-take_snapshot(struct reader *r, struct reader_result *result)
+/* The bytes that the child has left in the memory file: 0 or -errno. */
+static int
+take_bytes(struct reader *r, uint32_t type, char **ret, size_t *ret_n)
 {
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
+	    F_SEAL_WRITE;
+	char *bytes;
+	size_t n;
+	int e;
+
+	if (r->result != type)
+		return -ENODATA;
+	/* The child is dead, and a mapping of its would have died with it. */
+	if (fcntl(r->result_fd, F_ADD_SEALS, seals) < 0)
+		return -errno;
+	e = fd_read_all(r->result_fd, RESULT_MAX, &bytes, &n);
+	if (e < 0)
+		return e;
+	if (n != r->result_n) {
+		free(bytes);
+		return -EBADMSG;
+	}
+	*ret = bytes;
+	*ret_n = n;
+	return 0;
+}
+
+static void
+take_result(struct reader *r, struct reader_result *result)
+{
+	bool load = r->mode == MSG_READ_LOAD;
 	char *bytes = NULL;
 	size_t n = 0;
 	int e;
 
-	if (r->snapshot_fd < 0) {
-		diag_add(&r->diag, CAB_ERROR, r->path, 0,
-		    "the process that reads it has sent no result");
-		return;
-	}
-	e = files_sealed(r->snapshot_fd);
-	if (e == 0)
-		e = fd_read_all(r->snapshot_fd, SNAPSHOT_MAX, &bytes, &n);
-	if (e == 0 && n != r->snapshot_n)
-		e = -EBADMSG;
-	if (e == 0)
+	e = take_bytes(r, load ? MSG_SNAPSHOT : MSG_DUMP, &bytes, &n);
+	if (e == 0 && load)
 		e = conf_decode(cab_descs, bytes, n, &result->conf);
-	free(bytes);
 	if (e < 0) {
 		diag_add(&r->diag, CAB_ERROR, r->path, 0,
-		    "the process that reads it has sent a result that cannot "
+		    "the process that reads it has left a result that cannot "
 		    "be used: %s",
 		    strerror(-e));
+		free(bytes);
 		return;
 	}
-	result->snapshot_fd = r->snapshot_fd;
+	if (!load) {
+		result->dump = bytes;
+		result->dump_n = n;
+		return;
+	}
+	free(bytes);
+	result->snapshot_fd = r->result_fd;
 	result->snapshot_n = n;
-	r->snapshot_fd = -1;
-}
-
-static void
-take_dump(struct reader *r, struct reader_result *result)
-{
-	int e = -EBADMSG;
-
-	if (r->dump_fd >= 0)
-		e = fd_read_all(
-		    r->dump_fd, DUMP_MAX, &result->dump, &result->dump_n);
-	if (e < 0)
-		diag_add(&r->diag, CAB_ERROR, r->path, 0,
-		    "the process that reads it has sent no text: %s",
-		    strerror(-e));
+	r->result_fd = -1;
 }
 
 void
 reader_take(struct reader *r, struct reader_result *result)
 {
 	*result = (struct reader_result){ .snapshot_fd = -1 };
-	if (r->diag.errors == 0 && r->mode == MSG_READ_LOAD)
-		take_snapshot(r, result);
-	if (r->diag.errors == 0 && r->mode == MSG_READ_PRINT)
-		take_dump(r, result);
+	if (r->diag.errors == 0 && r->mode != MSG_READ_CHECK)
+		take_result(r, result);
 	result->diag = r->diag;
 	r->diag = (struct cab_diag){ 0 };
 }
@@ -494,8 +519,7 @@ reader_free(struct reader *r)
 	fd_close(r->chan);
 	fd_close(r->pidfd);
 	fd_close(r->epoll);
-	fd_close(r->dump_fd);
-	fd_close(r->snapshot_fd);
+	fd_close(r->result_fd);
 	diag_release(&r->diag);
 	free(r->path);
 	free(r);

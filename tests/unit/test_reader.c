@@ -28,6 +28,8 @@
 #include "supervisor/spawn.h"
 #include "tests/support/conf_fake.h"
 
+#define SEALED (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
 static char dir[64], config[128];
 
 static void
@@ -142,6 +144,7 @@ loads_a_configuration(void **state)
 	assert_string_equal(result.conf->services[1].desc->name, "echo");
 	assert_true(result.snapshot_fd >= 0);
 	assert_true(result.snapshot_n > 0);
+	assert_int_equal(fcntl(result.snapshot_fd, F_GET_SEALS) & SEALED, SEALED);
 	assert_int_equal(fcntl(result.snapshot_fd, F_GETFD), FD_CLOEXEC);
 	reader_result_release(&result);
 	reader_result_release(&result);
@@ -249,10 +252,12 @@ can_be_given_up(void **state)
 
 static struct chan_msg msg;
 
+static int result_file = -1;
+
 static void
-say(uint32_t type, const void *body, size_t n, int fd)
+say(uint32_t type, const void *body, size_t n)
 {
-	if (chan_send(MSG_ROLE_FD, type, body, n, &fd, fd >= 0) < 0)
+	if (chan_send(MSG_ROLE_FD, type, body, n, NULL, 0) < 0)
 		_exit(9);
 }
 
@@ -261,15 +266,16 @@ say_done(void)
 {
 	const struct msg_done done = { 0 };
 
-	say(MSG_DONE, &done, sizeof(done), -1);
+	say(MSG_DONE, &done, sizeof(done));
 }
 
 static void
-say_snapshot(int fd, size_t n)
+say_result(uint32_t type, size_t n)
 {
 	const struct msg_snapshot snapshot = { .n = n };
 
-	say(MSG_SNAPSHOT, &snapshot, sizeof(snapshot), fd);
+	say(type, &snapshot, sizeof(snapshot));
+	say_done();
 }
 
 static void
@@ -298,14 +304,14 @@ say_rubbish(void)
 static void
 say_what_is_not_its_to_say(void)
 {
-	say(MSG_READY, "12345678", 8, -1);
+	say(MSG_READY, "12345678", 8);
 	pause();
 }
 
 static void
 say_the_wrong_size(void)
 {
-	say(MSG_DONE, "x", 1, -1);
+	say(MSG_DONE, "x", 1);
 	pause();
 }
 
@@ -314,7 +320,7 @@ say_a_broken_finding(void)
 {
 	const struct msg_finding finding = { .file_n = 1000 };
 
-	say(MSG_FINDING, &finding, sizeof(finding), -1);
+	say(MSG_FINDING, &finding, sizeof(finding));
 	pause();
 }
 
@@ -326,14 +332,14 @@ say_a_finding_of_no_severity(void)
 		char text[4];
 	} finding = { { .severity = 7 }, "x" };
 
-	say(MSG_FINDING, &finding, sizeof(finding), -1);
+	say(MSG_FINDING, &finding, sizeof(finding));
 	pause();
 }
 
 static void
 ask_for_nothing(void)
 {
-	say(MSG_PROBE, &(struct msg_probe){ 0 }, sizeof(struct msg_probe), -1);
+	say(MSG_PROBE, &(struct msg_probe){ 0 }, sizeof(struct msg_probe));
 	pause();
 }
 
@@ -343,7 +349,7 @@ ask_too_much(void)
 	int i;
 
 	for (i = 0; i < 100000; i++) {
-		say(MSG_OPEN, "/", 1, -1);
+		say(MSG_OPEN, "/", 1);
 		if (chan_recv(MSG_ROLE_FD, &msg) != 1)
 			_exit(8);
 	}
@@ -354,7 +360,7 @@ static void
 never_listen(void)
 {
 	for (;;)
-		say(MSG_OPEN, "/", 1, -1);
+		say(MSG_OPEN, "/", 1);
 }
 
 static void
@@ -366,26 +372,43 @@ claim_success(void)
 static void
 say_bytes_that_are_none(void)
 {
-	say_snapshot(fd_sealed_memfd("x", "rubbish", 7), 7);
-	say_done();
+	if (fd_write_all(result_file, "rubbish", 7) == 0)
+		say_result(MSG_SNAPSHOT, 7);
 }
 
+static void
+say_bytes_that_are_not_there(void)
+{
+	say_result(MSG_SNAPSHOT, 7);
+}
+
+static void
+say_something_else(void)
+{
+	say_result(MSG_DUMP, 0);
+}
+
+/* Somebody else can change the bytes when they have been looked at. */
 static void
 say_bytes_that_can_change(void)
 {
-	int fd = memfd_create("x", MFD_CLOEXEC);
+	int pipe_fds[2];
 
-	if (fd_write_all(fd, "rubbish", 7) < 0)
+	if (ftruncate(result_file, 4096) < 0 || pipe(pipe_fds) < 0)
 		_exit(5);
-	say_snapshot(fd, 7);
-	say_done();
-}
-
-static void
-say_the_wrong_number_of_bytes(void)
-{
-	say_snapshot(fd_sealed_memfd("x", "rubbish", 7), 8);
-	say_done();
+	if (fork() == 0) {
+		close(MSG_ROLE_FD);
+		if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+			result_file, 0) == MAP_FAILED ||
+		    write(pipe_fds[1], "x", 1) != 1)
+			_exit(5);
+		/* For longer than the reader takes to look. */
+		(void)poll(NULL, 0, 3000);
+		_exit(0);
+	}
+	if (read(pipe_fds[0], pipe_fds, 1) != 1)
+		_exit(5);
+	say_result(MSG_SNAPSHOT, 4096);
 }
 
 static void
@@ -424,12 +447,13 @@ static const struct {
 	{ "ask_for_nothing", ask_for_nothing, "asks for no path" },
 	{ "ask_too_much", ask_too_much, "too many files" },
 	{ "never_listen", never_listen, "does not listen" },
-	{ "claim_success", claim_success, "no result" },
+	{ "claim_success", claim_success, "cannot be used" },
 	{ "no_snapshot", say_bytes_that_are_none, "cannot be used" },
-	{ "not_sealed", say_bytes_that_can_change, "cannot be used" },
-	{ "wrong_number", say_the_wrong_number_of_bytes, "cannot be used" },
+	{ "can_change", say_bytes_that_can_change, "busy" },
+	{ "not_there", say_bytes_that_are_not_there, "cannot be used" },
+	{ "something_else", say_something_else, "cannot be used" },
 	{ "hang", hang, "took too long" },
-	{ "linger", linger, "no result" },
+	{ "linger", linger, "cannot be used" },
 	{ "close_and_linger", close_and_linger, "killed by signal 9" },
 };
 
@@ -441,6 +465,7 @@ play(const char *name)
 
 	if (chan_recv(MSG_ROLE_FD, &msg) != 1)
 		_exit(6);
+	result_file = chan_take_fd(&msg, 0);
 	for (i = 0; i < CAB_N(tricks); i++)
 		if (strcmp(tricks[i].name, name) == 0)
 			tricks[i].act();
@@ -495,7 +520,7 @@ flood(void)
 		_exit(6);
 	snprintf(finding.text + 1, sizeof(finding.text) - 1, "again\x1b");
 	for (i = 0; i < 5000; i++)
-		say(MSG_FINDING, &finding, sizeof(finding), -1);
+		say(MSG_FINDING, &finding, sizeof(finding));
 	say_done();
 	_exit(EXIT_SUCCESS);
 }
