@@ -401,8 +401,8 @@ check_ports(struct subject *s)
 		if (port == 0 || port >= free_from)
 			continue;
 		warn(s, &service->listens,
-		    "listen: port %u is for root, or for a daemon that was "
-		    "given CAP_NET_BIND_SERVICE or the socket",
+		    "listen: only root can listen on port %u, or a daemon that "
+		    "was given CAP_NET_BIND_SERVICE or the socket itself",
 		    port);
 		break;
 	}

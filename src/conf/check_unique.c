@@ -74,8 +74,8 @@ report_clash(struct conf_reading *r, const struct bound *a, const struct bound *
 	char mine[CONF_SHOWN], other[CONF_SHOWN];
 
 	conf_complain(r, CAB_ERROR, &at, NULL,
-	    "service \"%s\": listen: %s cannot be had together with %s of "
-	    "service \"%s\" in %s:%d",
+	    "service \"%s\": listen: %s clashes with %s of service "
+	    "\"%s\" in %s:%d",
 	    subject_shown(mine, a->service->name), a->listen->text,
 	    b->listen->text, subject_shown(other, b->service->name),
 	    b->listen->file, b->listen->line);

@@ -276,7 +276,7 @@ static const struct {
 	    ECHO("7", "limits = { connections = 5; per_source = 6; };"), 2,
 	    "one source can take every place" },
 	{ false, CAB_WARNING, ECHO("\"tcp://127.0.0.1:1\"", ""), 1,
-	    "port 1 is for root" },
+	    "only root can listen on port 1" },
 	/* Services together. */
 	{ true, CAB_ERROR,
 	    "services = (\n{ name = \"a\"; listen = 7; protocol = \"echo\"; },\n"
@@ -287,10 +287,10 @@ static const struct {
 	    "{ name = \"b\"; protocol = \"echo\"; listen = ( 8,\n"
 	    "\"tcp://127.0.0.1:7\" ); } );",
 	    4,
-	    "service \"b\": listen: tcp://127.0.0.1:7 cannot be had together "
-	    "with tcp://0.0.0.0:7 of service \"a\" in " FAKE_MAIN ":2" },
+	    "service \"b\": listen: tcp://127.0.0.1:7 clashes with "
+	    "tcp://0.0.0.0:7 of service \"a\" in " FAKE_MAIN ":2" },
 	{ true, CAB_ERROR, ECHO("( \"unix:///x\", \"unix:///x\" )", ""), 1,
-	    "unix:///x cannot be had together" },
+	    "unix:///x clashes with" },
 };
 
 static void
