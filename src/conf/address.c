@@ -240,12 +240,11 @@ split_colon(struct parse *p, struct cab_slice s, struct cab_slice *host,
 	}
 	*host = (struct cab_slice){ s.p, (size_t)(colon - s.p) };
 	*port = (struct cab_slice){ colon + 1, s.n - host->n - 1 };
-	if (memchr(port->p, ':', port->n) != NULL) {
+	if (memchr(port->p, ':', port->n) != NULL)
 		return refuse(p,
 		    "\"%s\" holds more than one \":\": an IPv6 address stands "
 		    "in brackets, as in \"%s://[::1]:80\"",
 		    shown(text, s), scheme_of(p->kind));
-	}
 	if (host->n == 0)
 		return refuse(p, "the address is missing: write \"%s://*:%s\"",
 		    scheme_of(p->kind), shown(text, *port));

@@ -406,8 +406,7 @@ a_misspelt_name_is_told_once(void **state)
 		"services = ( { nam = \"a\"; listen = 7; protocol = \"echo\"; } );",
 		"services = ( { name = \"a\"; lissen = 7; protocol = \"echo\"; } );",
 		"services = ( { name = \"a\"; listen = 7; protocl = \"echo\"; } );",
-		"services = ( { name = \"a\"; listen = 7; exec = { progam = "
-		"\"/bin/cat\"; }; } );",
+		"services = ( { name = \"a\"; listen = 7; exec = { progam = \"/x\"; }; } );",
 	};
 	struct cab_diag diag;
 	struct fake fake;
