@@ -833,7 +833,7 @@ test_header_deadline_ends(void **state)
 	for (int i = 0; i < 5; i++) {
 		mem_feed(conn, GET, 10);
 		mem_advance(service, 9000);
-		mem_feed(conn, GET + 10, strlen(GET) - 10);
+		mem_feed(conn, &GET[10], strlen(GET) - 10);
 		/* Between requests only the idle time counts, and an empty line starts none. */
 		feed(conn, "\r\n");
 		mem_advance(service, 20000);
@@ -1003,6 +1003,9 @@ test_refusals(void **state)
 
 static unsigned complaints;
 static char last_complaint[300];
+
+static void complain(void *arg, const char *option, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void
 complain(void *arg, const char *option, const char *fmt, ...)
