@@ -10,9 +10,10 @@ libseccomp-dev libsystemd-dev make pkgconf'
 # To try what the demo serves.
 CAB_PACKAGES_TRY='curl netcat-openbsd swaks telnet'
 
-# To test: a second compiler, the test runners, the lints' tools, ps and ip.
+# To test: a second compiler, the test runners, the lints' tools, ps and ip, and
+# what boots the machine of the system tests.
 CAB_PACKAGES_TEST='clang iproute2 libcmocka-dev mandoc procps python3
-python3-pytest shellcheck'
+python3-pytest shellcheck systemd systemd-container'
 
 say()
 {
@@ -110,6 +111,29 @@ configure_in()
 		die "configure failed; more in $build_dir/config.log"
 	fi
 	echo "with: $*" >"$build_dir/configured-with"
+}
+
+# system_tree DIRECTORY: the build that the system tests install, as a package
+# would be built, and their load client.
+system_tree()
+{
+	configure_in "$1" CC=gcc --prefix=/usr --sysconfdir=/etc \
+	    --localstatedir=/var --enable-werror
+	say "building in ${1#"$top/"}"
+	make_in "$1" all
+	make_in "$1" tests/system/client
+}
+
+# run_system TREE PYTEST-ARGUMENT...: the system tests with Debian's python3.
+run_system()
+{
+	system_build=$1
+	shift
+	python=/usr/bin/python3
+	[ -x "$python" ] || python=python3
+	(cd "$top/tests/system" &&
+	    env CABINETD_SYSTEM_BUILD="$system_build" PYTHONDONTWRITEBYTECODE=1 \
+	    "$python" -m pytest -p no:cacheprovider "$@" .)
 }
 
 # make_in DIRECTORY TARGET: make, silent but for compilers that complain.

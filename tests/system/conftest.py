@@ -6,9 +6,10 @@ test that wants it; a bound in time for each test; the journal with a failure.
 Environment:
   CABINETD_SYSTEM_BUILD  a build tree configured with --prefix=/usr
                          --sysconfdir=/etc --localstatedir=/var and made
-                         (all, check-programs); default build/test/system
+                         (all, tests/system/client); default build/test/gcc
   CABINETD_SYSTEM        "require": what would be skipped fails instead
   CABINETD_SYSTEM_FULL   "1": the counts of tests/system/full
+  CABINETD_FIGURES       a file to which each figure is added when it is known
 """
 
 import contextlib
@@ -87,7 +88,7 @@ def pytest_runtest_makereport(item, call):
 
 def _build_tree():
     named = os.environ.get("CABINETD_SYSTEM_BUILD")
-    tree = Path(named) if named else rig.REPO / "build/test/system"
+    tree = Path(named) if named else rig.REPO / "build/test/gcc"
     if not (tree / "tests/system/client").exists() or \
             not (tree / "cabinetd").exists():
         give_up(f"no build in {tree}: tools/test makes one")
@@ -148,12 +149,12 @@ def serve(machine):
     return start
 
 
+FIGURES = []
+
+
 def pytest_terminal_summary(terminalreporter):
     for line in FIGURES:
         terminalreporter.write_line(line)
-
-
-FIGURES = []
 
 
 @pytest.fixture
@@ -163,7 +164,12 @@ def figure(request):
 
     def add(text):
         took = time.monotonic() - begun
-        FIGURES.append(f"figure: {request.node.name}: {text} ({took:.0f} s)")
+        line = f"figure: {request.node.name}: {text} ({took:.0f} s)"
+        FIGURES.append(line)
+        if os.environ.get("CABINETD_FIGURES"):
+            with open(os.environ["CABINETD_FIGURES"], "a",
+                      encoding="utf-8") as out:
+                out.write(line + "\n")
     return add
 
 

@@ -7,8 +7,12 @@ check_PROGRAMS += %reldir%/client
 
 EXTRA_DIST += \
 	%reldir%/conftest.py \
+	%reldir%/full \
 	%reldir%/keeper \
 	%reldir%/pytest.ini \
 	%reldir%/rig.py \
+	%reldir%/test_activation.py \
 	%reldir%/test_builtins.py \
-	%reldir%/test_service.py
+	%reldir%/test_reload.py \
+	%reldir%/test_service.py \
+	%reldir%/test_workers.py

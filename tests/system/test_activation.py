@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cabinetd.service with sockets that systemd makes."""
+
+import re
+
+from rig import Load
+
+SERVICE = "cabinetd.service"
+CONFIG = """services = (
+  { name = "web"; listen = "systemd://web"; protocol = "http";
+    http = { routes = ( { path = "/"; body = "hello\\n"; } ); }; },
+  { name = "echo"; listen = "tcp://127.0.0.1:8007"; protocol = "echo"; }
+);
+"""
+SOCKET = """[Socket]
+ListenStream=127.0.0.1:8080
+FileDescriptorName=web
+Service=cabinetd.service
+"""
+
+
+def install(machine, name, text):
+    machine.put(f"/etc/systemd/system/{name}.socket", text)
+    machine.systemctl("daemon-reload")
+
+
+def curl(machine, port=8080):
+    return machine.run("curl", "-sS", "-m", "20",
+                       f"http://127.0.0.1:{port}/").out
+
+
+def test_first_client_starts_the_service(machine):
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET)
+    machine.systemctl("start", "test-web.socket")
+    assert not machine.is_active(SERVICE)
+    assert curl(machine) == "hello\n"
+    assert machine.is_active(SERVICE)
+
+
+def test_socket_of_systemd_is_used_not_bound_again(machine):
+    """By its address; a client that waits in its queue is served."""
+    machine.put("/etc/cabinetd.conf", CONFIG.replace(
+        "systemd://web", "tcp://127.0.0.1:8080"))
+    install(machine, "test-web", SOCKET)
+    machine.systemctl("start", "test-web.socket")
+    machine.systemctl("start", SERVICE)
+    assert curl(machine) == "hello\n"
+    # The very same socket, held by systemd and by the daemon.
+    out = machine.run("ss", "-Hltnp", "sport = :8080").out
+    assert len(out.splitlines()) == 1 and "systemd" in out \
+        and "cabinetd" in out, out
+
+
+def test_missing_name_is_an_error(machine):
+    """Never ready with a service that has no socket."""
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET.replace("=web", "=other"))
+    machine.systemctl("start", "test-web.socket")
+    assert machine.systemctl("start", SERVICE, check=False).status != 0
+    said = machine.log(SERVICE, machine.begun)
+    assert re.search(r"/etc/cabinetd\.conf:2: .*web.*other", said), said
+
+
+def test_socket_nobody_wants_is_closed_with_a_warning(machine):
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET)
+    install(machine, "test-extra", SOCKET.replace("8080", "8081")
+            .replace("=web", "=extra"))
+    machine.systemctl("start", "test-web.socket", "test-extra.socket")
+    machine.systemctl("start", SERVICE)
+    assert curl(machine) == "hello\n"
+    assert re.search(r"extra.*closed", machine.log(SERVICE, machine.begun))
+
+
+def test_restart_with_passed_sockets(machine):
+    """They outlive the daemon, so nobody is refused while it is away."""
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET)
+    machine.systemctl("start", "test-web.socket", SERVICE)
+    with Load(machine, "http-close:127.0.0.1:8080:4") as load:
+        load.flow(200)
+        machine.systemctl("restart", SERVICE)
+        load.flow(200)
+        load.stop()
+    assert "refused" not in {f["kind"] for f in load.failures}, load.failures
+
+
+def test_reload_keeps_passed_sockets(machine):
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET)
+    machine.systemctl("start", "test-web.socket", SERVICE)
+    with Load(machine, "http-keep:127.0.0.1:8080:4",
+              "http-close:127.0.0.1:8080:4") as load:
+        for turn in range(3):
+            load.flow(200)
+            machine.put("/etc/cabinetd.conf", CONFIG.replace(
+                "hello", f"turn {turn}"))
+            machine.systemctl("reload", SERVICE)
+            assert curl(machine) == f"turn {turn}\n"
+        load.flow(200)
+        load.assert_clean()
