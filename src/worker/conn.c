@@ -30,6 +30,7 @@ engine_init(struct conn_engine *engine, const struct conn_transport *transport,
 		return -ENOMEM;
 	engine->transport = transport;
 	engine->next_id = first_id;
+	engine->max_lingering = CONN_LINGER_MAX;
 	wheel_init(&engine->wheel, clock_ms());
 	return 0;
 }
@@ -121,7 +122,7 @@ conn_linger(struct cab_conn *conn)
 	struct conn_engine *engine = conn->running->engine;
 
 	conn_leave(conn);
-	if (engine->lingering >= CONN_LINGER_MAX) {
+	if (engine->lingering >= engine->max_lingering) {
 		conn_free(conn);
 		return;
 	}
@@ -251,12 +252,19 @@ offer_input(struct cab_conn *conn)
 {
 	const struct cab_proto *proto = conn->running->proto;
 	const struct conn_view *view = &conn->running->engine->view;
+	const struct conn_stage *stage = &conn->running->engine->stage;
 	enum cab_verdict v = CAB_READ;
 	size_t before;
 
 	do {
 		before = view->n;
 		v = proto->input(conn);
+		/* A file that waits holds a descriptor: let there be one for
+		 * each connection, not one for each pipelined request. */
+		if (v == CAB_READ && stage->n_items > 0 &&
+		    stage->items[stage->n_items - 1].fd >= 0 &&
+		    output_flush(conn) < 0)
+			conn->fault = true;
 	} while (v == CAB_READ && view->n > 0 && view->n < before &&
 	    !conn->out && !conn->fault);
 	return v;
@@ -419,7 +427,7 @@ conn_refuse(struct conn_engine *engine, struct cab_running *running, int fd,
 	struct iovec iov = { (void *)(uintptr_t)words, n };
 	struct cab_conn *conn = NULL;
 
-	if (n && engine->lingering < CONN_LINGER_MAX)
+	if (n && engine->lingering < engine->max_lingering)
 		conn = conn_new(engine, running, fd, peer, BOARD_NO_TICKET);
 	if (!conn) {
 		if (n)

@@ -130,7 +130,7 @@ struct conn_engine {
 	struct conn_stage stage;
 	struct conn_view view;
 	char *in; /* CONN_STASH_MAX + CONN_READ_SIZE bytes */
-	unsigned lingering;
+	unsigned lingering, max_lingering; /* the owner may lower the bound */
 	uint32_t n_open; /* connections, lingering ones included */
 	uint64_t next_id;
 	/* Gives the admission ticket back and counts; the owner of the engine sets it. */

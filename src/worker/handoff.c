@@ -13,9 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "worker/accept.h"
 #include "worker/handoff.h"
+
+#define HANDOFF_RETRY_MS 20
 
 static int
 handoff_send(struct cab_worker *worker, const struct msg_run *run, int fd)
@@ -63,6 +66,15 @@ handoff_unlink(struct cab_worker *worker)
 	handoff_recover(worker);
 }
 
+/* Too many descriptors under way, or no memory: the link stays writable all the
+ * while, so only time can tell. */
+static void
+handoff_later(struct cab_worker *worker)
+{
+	worker->handoff_retry_ms = clock_ms() + HANDOFF_RETRY_MS;
+	(void)loop_rewatch_source(worker, worker->link, &worker->link_source, 0);
+}
+
 /* Sends what waits, in order; stops at the first that cannot go. */
 static void
 handoff_flush(struct cab_worker *worker)
@@ -73,6 +85,8 @@ handoff_flush(struct cab_worker *worker)
 
 		if (r == -EPIPE)
 			handoff_unlink(worker);
+		else if (r < 0 && r != -EAGAIN)
+			handoff_later(worker);
 		if (r < 0)
 			return;
 		worker->handoffs = h->next;
@@ -171,13 +185,26 @@ handoff_kill(struct cab_worker *worker, uint64_t conn_id)
 	if (!h->next)
 		worker->handoffs_tail = at;
 	fd_close(h->fd);
-	accept_wake(worker,
-	    ticket_release(worker->board, h->run.ticket, worker->slot));
+	accept_wake(
+	    worker, ticket_release(worker->board, h->run.ticket, worker->slot));
 	free(h);
 	/* That may have been the last one. */
 	if (!worker->handoffs)
 		handoff_flush(worker);
 	return true;
+}
+
+void
+handoff_turn(struct cab_worker *worker)
+{
+	if (worker->handoff_retry_ms == 0 || clock_ms() < worker->handoff_retry_ms)
+		return;
+	worker->handoff_retry_ms = 0;
+	if (worker->link < 0)
+		return;
+	(void)loop_rewatch_source(
+	    worker, worker->link, &worker->link_source, EPOLLOUT);
+	handoff_flush(worker);
 }
 
 void

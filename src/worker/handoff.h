@@ -23,6 +23,9 @@ void handoff_ready(struct cab_worker *worker, uint32_t events);
 /* Drops the connection of this number if it still waits; true if it did. */
 bool handoff_kill(struct cab_worker *worker, uint64_t conn_id);
 
+/* Once per loop turn: tries again what could not go. */
+void handoff_turn(struct cab_worker *worker);
+
 /* Closes what could not be passed on. */
 void handoff_release(struct cab_worker *worker);
 

@@ -69,6 +69,7 @@ loop_timeout(const struct cab_worker *worker)
 	int timeout = wheel_timeout(&worker->engine.wheel, now);
 
 	timeout = sooner(timeout, worker->shortage_until_ms, now);
+	timeout = sooner(timeout, worker->handoff_retry_ms, now);
 	timeout = sooner(timeout, worker->stop_ms, now);
 	for (const struct generation *gen = worker->old; gen; gen = gen->next)
 		timeout = sooner(timeout, gen->drain_ms, now);
@@ -135,6 +136,7 @@ worker_loop(struct cab_worker *worker)
 			worker->woken = true;
 		if (turn.link)
 			handoff_ready(worker, turn.link);
+		handoff_turn(worker);
 		if (turn.channel)
 			worker_messages(worker);
 		worker_turn(worker);

@@ -69,8 +69,10 @@ struct cab_worker {
 	struct listener *listeners, *pending_listeners;
 	struct generation *current, *pending, *old;
 	struct handoff *handoffs, **handoffs_tail;
+	uint64_t handoff_retry_ms; /* 0: nothing to try again */
 	uint64_t handed[BOARD_TICKETS / 64]; /* tickets sent to the launcher that now is */
 	struct datagram_batch *datagrams;
+	uint32_t max_fds;
 	uint32_t max_connections; /* what the descriptor limit allows */
 	bool at_capacity;
 	uint64_t shortage_until_ms; /* 0: no shortage */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The worker's sandbox.  What a protocol parser could be made to do ends here:
- * no program, no new socket, no signal, no file but below a document root.
+ * no program, no new socket, no signal, no executable memory.  Files can be
+ * opened through openat2 only, which documents need; that they lie below the
+ * document root is for the caller to ask of the kernel (RESOLVE_BENEATH).
  */
 #include "config.h"
 

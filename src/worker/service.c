@@ -39,8 +39,7 @@ running_init(struct cab_running *running, const struct cab_service *conf,
 	running->max_per_source = limit_of(conf->limits.per_source);
 	running->rate = rate_make(
 	    conf->limits.rate.count, conf->limits.rate.period_ms, 0);
-	running->source_rate = rate_make_source(
-	    source->count, source->period_ms);
+	running->source_rate = rate_make_source(source->count, source->period_ms);
 	running->datagram_rate = conf->limits.per_source_rate_set ?
 	    running->source_rate :
 	    rate_make(DATAGRAM_RATE, 1000, DATAGRAM_BURST);
@@ -99,9 +98,21 @@ proto_of(
 	return NULL;
 }
 
+/* Programs' sockets count, too; what got a free port or came from systemd is known when it arrives. */
+static void
+guard_listens(struct udpguard *guard, const struct cab_service *service)
+{
+	for (size_t i = 0; service->enabled && i < service->listens.n; i++) {
+		const struct cab_listen *listen = &service->listens.v[i];
+
+		if (listen->kind == CAB_UDP && sockaddr_port(&listen->addr) != 0)
+			udpguard_serve(guard, sockaddr_port(&listen->addr));
+	}
+}
+
 struct generation *
-gen_new(struct cab_conf *conf, uint64_t number,
-    struct conn_engine *engine, const struct cab_proto *const protos[])
+gen_new(struct cab_conf *conf, uint64_t number, struct conn_engine *engine,
+    const struct cab_proto *const protos[])
 {
 	struct generation *gen = calloc(1, sizeof(*gen));
 
@@ -126,6 +137,7 @@ gen_new(struct cab_conf *conf, uint64_t number,
 		    proto_of(&conf->services[i], protos), engine);
 		running->generation = gen;
 		running->index = (uint32_t)i;
+		guard_listens(gen->guard, &conf->services[i]);
 	}
 	return gen;
 }

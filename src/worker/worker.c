@@ -32,6 +32,8 @@
 
 /* Descriptors that are not connections: channel, epoll, links, log, files being opened. */
 #define RESERVED_FDS 48
+/* Served even where the limit leaves no room for them by that count. */
+#define FEWEST_CONNECTIONS 16
 /* How long connections of a replaced configuration may go on under it. */
 #define DRAIN_MS 60000
 /* After a goodbye was said, before the rest is dropped. */
@@ -192,6 +194,10 @@ on_listener(struct chan_msg *msg)
 		.running = running };
 	if (getsockopt(l->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		fatal(EX_OSERR, "not a socket: %m");
+	/* A program that had the socket may have left it blocking, and one
+	 * accept would stop this worker. */
+	if (fd_set_nonblock(l->fd, 1) < 0)
+		fatal(EX_OSERR, "cannot set up a listener: %m");
 	l->stream = type == SOCK_STREAM;
 	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0 &&
 	    sockaddr_port(&addr))
@@ -234,6 +240,28 @@ current_retire(void)
 	self.current = NULL;
 }
 
+/*
+ * How many connections the descriptors allow.  A reload brings every listener
+ * once more while the old ones are still open, so room for that stays free: a
+ * message whose descriptor does not fit would be the end of this worker.
+ */
+static void
+plan_descriptors(void)
+{
+	uint32_t reserved = RESERVED_FDS;
+
+	for (const struct listener *l = self.listeners; l; l = l->next)
+		reserved += 2;
+	for (size_t i = 0; i < self.current->n_services; i++)
+		reserved += 2 * (uint32_t)self.current->services[i].n_resources;
+	self.max_connections = self.max_fds > reserved + FEWEST_CONNECTIONS ?
+	    self.max_fds - reserved :
+	    FEWEST_CONNECTIONS;
+	self.engine.max_lingering = self.max_connections / 8 < CONN_LINGER_MAX ?
+	    self.max_connections / 8 :
+	    CONN_LINGER_MAX;
+}
+
 static void
 on_commit(struct chan_msg *msg)
 {
@@ -259,6 +287,7 @@ on_commit(struct chan_msg *msg)
 	self.pending = NULL;
 	self.listeners = self.pending_listeners;
 	self.pending_listeners = NULL;
+	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {
 		if (l->stream && self.at_capacity)
 			l->paused |= PAUSE_CAPACITY;
@@ -443,9 +472,7 @@ on_hello(void)
 	log_open((enum cab_log_target)m->log_target,
 	    (enum cab_log_level)m->log_level, tag);
 	self.slot = m->slot;
-	self.max_connections = m->max_fds > 2 * RESERVED_FDS ?
-	    m->max_fds - RESERVED_FDS :
-	    RESERVED_FDS;
+	self.max_fds = m->max_fds;
 	r = board_map(fd, &self.board);
 	if (r < 0)
 		fatal(EX_OSERR, "cannot map the scoreboard: %s", strerror(-r));
