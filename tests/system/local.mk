@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	%reldir%/rig.py \
 	%reldir%/test_activation.py \
 	%reldir%/test_builtins.py \
+	%reldir%/test_journal.py \
 	%reldir%/test_reload.py \
 	%reldir%/test_service.py \
 	%reldir%/test_workers.py

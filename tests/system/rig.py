@@ -464,13 +464,14 @@ class Load:
         return report
 
 
-def freeze_and_kill(machine, pid):
+def freeze(pid):
     """
-    Kills a process by SIGKILL; returns {(family, address, port)} of the clients
-    whose connections it held.  It is stopped first so that the list is exact.
+    Stops a process (SIGSTOP); returns when, and the ports of the clients whose
+    connections it holds.  A stopped process accepts none, so the list is exact.
     """
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: status_of(pid)["State"][0] == "T", "it stops", 5, 0.0005)
+    at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
@@ -485,6 +486,18 @@ def freeze_and_kill(machine, pid):
             fields = line.split()
             if fields[9] in inodes and fields[3] != "0A":
                 peers.add(int(fields[2].rsplit(":", 1)[1], 16))
-    at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    os.kill(pid, signal.SIGKILL)
     return at, peers
+
+
+def freeze_and_kill(pid):
+    """Kills a process by SIGKILL; returns what freeze does."""
+    held = freeze(pid)
+    os.kill(pid, signal.SIGKILL)
+    return held
+
+
+def unexplained(failures, held):
+    """Failures on connections that no process held as freeze told."""
+    return [f for f in failures if not any(
+        f["port"] in peers and f["opened"] <= at <= f["at"]
+        for at, peers in held)]

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from conftest import count
-from rig import Load, freeze_and_kill, wait_until
+from rig import Load, freeze_and_kill, unexplained, wait_until
 
 SERVICE = "cabinetd.service"
 CONFIG = """workers = 8;
@@ -26,17 +26,10 @@ LOAD = ("http-keep:127.0.0.1:8080:8", "http-close:127.0.0.1:8080:4",
         "line:127.0.0.1:8013:2")
 
 
-def unexplained(failures, kills):
-    """Failures on connections that no killed process held when it died."""
-    return [f for f in failures if not any(
-        f["port"] in peers and f["opened"] <= at <= f["at"]
-        for at, peers in kills)]
-
-
 @pytest.mark.figures
 @pytest.mark.bound(240)
 def test_killed_workers_lose_only_their_own(serve, figure):
-    times = count(30, 1000, "WORKER_KILLS")
+    times = count(20, 1000, "WORKER_KILLS")
     machine = serve(CONFIG)
     dice = random.Random(3)
     kills = []
@@ -49,7 +42,7 @@ def test_killed_workers_lose_only_their_own(serve, figure):
         for _ in range(times):
             load.flow(50)
             workers = wait_until(several, "workers run again", pause=0.01)
-            kills.append(freeze_and_kill(machine, dice.choice(workers)))
+            kills.append(freeze_and_kill(dice.choice(workers)))
         load.flow(500)
         report = load.stop()
     held = sum(len(peers) for _, peers in kills)
@@ -93,7 +86,7 @@ def test_all_workers_at_once(serve):
     with Load(machine, "http-close:127.0.0.1:8080:8",
               "echo-long:127.0.0.1:8007:4") as load:
         load.flow(200)
-        kills = [freeze_and_kill(machine, pid)
+        kills = [freeze_and_kill(pid)
                  for pid in machine.roles(SERVICE, "worker")]
         load.flow(2000)
         load.stop()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A log that takes nothing costs records, counted, and never a client."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from conftest import count
+from rig import Load, status_of, wait_until
+
+SERVICE = "cabinetd.service"
+CONFIG = """workers = 2;
+log = { target = "TARGET"; };
+defaults = { log = { connections = true; }; };
+services = (
+  { name = "web"; listen = "tcp://127.0.0.1:8080"; protocol = "http";
+    http = { routes = ( { path = "/"; body = "hello\\n"; } ); }; },
+  { name = "echo"; listen = "tcp://127.0.0.1:8007"; protocol = "echo"; },
+  { name = "yes"; listen = "tcp://127.0.0.1:8071";
+    exec = { program = "/bin/echo"; args = ( "yes" ); user = "nobody"; }; }
+);
+"""
+LOAD = ("http-keep:127.0.0.1:8080:4", "http-close:127.0.0.1:8080:4",
+        "echo:127.0.0.1:8007:4", "line:127.0.0.1:8071:1")
+JOURNALD = ("systemd-journald.socket", "systemd-journald-dev-log.socket",
+            "systemd-journald-audit.socket", "systemd-journald.service")
+
+
+def dropped(machine):
+    """Records that the log could not take, as the daemon counts them."""
+    text = machine.run("cabinetctl", "metrics").out
+    found = re.findall(r"(?m)^cabinetd_log_records_dropped_total(?:\{.*\})? "
+                       r"(\d+)", text)
+    assert found, text
+    return sum(map(int, found))
+
+
+def through(machine, load):
+    """Requests go on, and a reload with a change goes through, without a log."""
+    requests = count(10000, 100000, "LOG_REQUESTS")
+    goal = load.done + requests
+    machine.put("/etc/cabinetd.conf", machine.get("/etc/cabinetd.conf")
+                .decode().replace("hello", "again"))
+    machine.run("cabinetctl", "reload")
+    while load.done < goal:
+        load.flow(min(2000, goal - load.done))
+
+
+def stopped(machine):
+    """journald and its sockets are gone: a record has nowhere to go."""
+    machine.systemctl("stop", *JOURNALD)
+
+    def again():
+        machine.systemctl("start", "systemd-journald.socket",
+                          "systemd-journald-dev-log.socket",
+                          "systemd-journald.service")
+    return again
+
+
+def hanging(machine):
+    """journald reads nothing any more: its queue fills."""
+    pid = machine.supervisor("systemd-journald.service")
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: status_of(pid)["State"][0] == "T", "it stops", 5)
+    return lambda: os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.figures
+@pytest.mark.bound(240)
+@pytest.mark.parametrize("how", [stopped, hanging], ids=lambda f: f.__name__)
+def test_journald(machine, how, figure):
+    # Otherwise systemd ends it, which would be the other case.
+    machine.put("/run/systemd/system/systemd-journald.service.d/rig.conf",
+                "[Service]\nWatchdogSec=0\n")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("restart", "systemd-journald.service")
+    machine.put("/etc/cabinetd.conf", CONFIG.replace("TARGET", "auto"))
+    machine.systemctl("start", SERVICE)
+    before = dropped(machine)
+    with Load(machine, *LOAD) as load:
+        load.flow(200)
+        again = how(machine)
+        try:
+            through(machine, load)
+            lost = dropped(machine) - before
+        finally:
+            again()
+        load.flow(500)
+        report = load.assert_clean()
+    assert lost > 0
+    # And it is written again, with a word about what is missing.
+    wait_until(lambda: any(
+        re.search(r"\d+ .*record", r.get("MESSAGE", "")) and
+        r.get("SYSLOG_IDENTIFIER") == "cabinetd"
+        for r in machine.records(match="SYSLOG_IDENTIFIER=cabinetd")),
+        lambda: machine.log(SERVICE)[-3000:])
+    figure(f"journald {how.__name__}: {report['failed']} failed of "
+           f"{report['ok']} requests, {lost} records dropped, slowest "
+           f"{report['worst_ms']} ms")
+
+
+@pytest.mark.figures
+@pytest.mark.bound(240)
+def test_full_disk(machine, figure):
+    machine.run("mkdir", "-p", "/run/cabinetd-full")
+    machine.run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs",
+                "/run/cabinetd-full")
+    try:
+        machine.put("/etc/systemd/system/cabinetd.service.d/full.conf",
+                    "[Service]\nStandardError=append:/run/cabinetd-full/log\n"
+                    "ReadWritePaths=/run/cabinetd-full\n")
+        machine.systemctl("daemon-reload")
+        machine.put("/etc/cabinetd.conf", CONFIG.replace("TARGET", "stderr"))
+        machine.systemctl("start", SERVICE)
+        with Load(machine, *LOAD) as load:
+            wait_until(lambda: dropped(machine) > 0, "the file is full", 60)
+            before = dropped(machine)
+            through(machine, load)
+            lost = dropped(machine) - before
+            report = load.assert_clean()
+        assert lost > 0
+        machine.systemctl("stop", SERVICE)
+    finally:
+        machine.systemctl("stop", SERVICE, check=False)
+        machine.run("umount", "/run/cabinetd-full")
+    figure(f"log's disk full: {report['failed']} failed of {report['ok']} "
+           f"requests, {lost} records dropped, slowest "
+           f"{report['worst_ms']} ms")
