@@ -1243,27 +1243,6 @@ def test_restart_after_kill_9_on_the_same_unix_socket(daemon, work):
         assert echoes(sock)
 
 
-def test_load_is_shared_by_the_workers(daemon):
-    """Held connections are spread, not heaped upon one worker."""
-    if not ROOT:
-        pytest.skip("the workers' sockets are not ours to count")
-    port = free_port()
-    running = daemon(services=[echo(port, limits={"connections": 0,
-                                                  "per_source": 0})],
-                     workers=2)
-    before = {p.pid: p.descriptors() for p in running.workers()}
-    with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(tcp(port)) for _ in range(400)]
-        for sock in crowd:
-            sock.sendall(b"x")
-        for sock in crowd:
-            assert sock.recv(1) == b"x"
-        held = sorted(p.descriptors() - before[p.pid]
-                      for p in running.workers())
-    assert sum(held) == 400
-    assert held[0] >= 40, f"uneven: {held}"
-
-
 def test_reports_nothing_of_others(daemon):
     """Two daemons side by side, the same service names, no quarrel."""
     one, two = free_port(), free_port()
