@@ -111,9 +111,9 @@ warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
 
 	if (service != NULL)
 		log_warning("service \"%s\": limits.connections is %" PRId64
-			    ", but each of %u workers may have only %zu open "
-			    "files: raise LimitNOFILE= in the unit (ulimit -n) "
-			    "or lower the limit",
+			    ", more than the workers (%u, with %zu open files "
+			    "each) can hold: raise LimitNOFILE= in the unit "
+			    "(ulimit -n) or lower the limit",
 		    service->name, service->limits.connections,
 		    settings_workers(conf), self->max_fds);
 }
