@@ -68,6 +68,29 @@ There is no sudo here; as root run: apt-get install$missing"
 		die "apt-get install failed; by hand: apt-get install$missing"
 }
 
+# get_promtool DIRECTORY: Prometheus' own checker of metrics, taken out of its
+# package: to install that would start a server that listens. Without it the
+# tests that want it are skipped.
+get_promtool()
+{
+	if command -v promtool >/dev/null; then
+		return
+	fi
+	if [ ! -x "$1/usr/bin/promtool" ] && command -v apt-get >/dev/null; then
+		say "taking promtool out of Debian's package prometheus"
+		mkdir -p "$1" && (cd "$1" && rm -f prometheus_*.deb &&
+		    apt-get download -qq prometheus >download.log 2>&1 &&
+		    dpkg-deb --fsys-tarfile prometheus_*.deb |
+		    tar xf - ./usr/bin/promtool; rm -f prometheus_*.deb)
+	fi
+	if [ -x "$1/usr/bin/promtool" ]; then
+		CAB_PROMTOOL=$1/usr/bin/promtool
+		export CAB_PROMTOOL
+	else
+		say "promtool cannot be had: metrics are checked without it"
+	fi
+}
+
 # make_configure: autoreconf in a fresh checkout. Later changes of its input are
 # the business of the made Makefiles, which know what depends on what.
 make_configure()

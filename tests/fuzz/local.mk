@@ -7,6 +7,7 @@
 FUZZ_TARGETS = \
 	%reldir%/fuzz_base \
 	%reldir%/fuzz_conf \
+	%reldir%/fuzz_ctl \
 	%reldir%/fuzz_http \
 	%reldir%/fuzz_small \
 	%reldir%/fuzz_smtp \
@@ -16,6 +17,8 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 %canon_reldir%_fuzz_base_SOURCES = %reldir%/fuzz_base.c
 %canon_reldir%_fuzz_base_LDADD = $(UNIT_BASE)
 %canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c
+%canon_reldir%_fuzz_ctl_SOURCES = %reldir%/fuzz_ctl.c
+%canon_reldir%_fuzz_ctl_LDADD = src/ctl/libctl.a $(UNIT_IPC)
 %canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
 %canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
 %canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c
@@ -26,6 +29,7 @@ if FUZZING
 FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 %canon_reldir%_fuzz_base_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_conf_LDFLAGS = $(FUZZ_LINK)
+%canon_reldir%_fuzz_ctl_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
@@ -33,6 +37,7 @@ FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 else
 %canon_reldir%_fuzz_base_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_conf_SOURCES += %reldir%/replay.c
+%canon_reldir%_fuzz_ctl_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
