@@ -1267,3 +1267,42 @@ def test_no_stray_children(daemon):
         running.reload()
     wait_until(lambda: len(descendants(running.pid)) == 2,
                f"one worker, one launcher: {descendants(running.pid)}")
+
+
+def test_a_wait_service_may_become_a_protocol(daemon):
+    """Its program may leave the socket blocking; no worker may block on it."""
+    port, other = free_port(), free_port()
+    accept_one = ("import socket; s = socket.socket(fileno=0); s.setblocking(True);"
+                  "c, _ = s.accept(); c.sendall(c.recv(9)); c.close()")
+    taker = {"name": "taker", "listen": f"tcp://127.0.0.1:{port}",
+             "exec": {"program": "/usr/bin/python3", "args": ["-c", accept_one],
+                      "wait": True}}
+    running = daemon(services=[taker, echo(other, "other")], workers=2)
+    with tcp(port) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(5) == b"hello"
+    running.reload(services=[echo(port, "taker"), echo(other, "other")])
+    for _ in range(20):
+        assert served(port)
+        assert served(other)
+
+
+def test_pipelined_files_hold_one_descriptor(daemon, work):
+    """A peer that asks for a hundred files and reads none costs one each time."""
+    if not ROOT:
+        pytest.skip("the workers' descriptors are not ours to count")
+    root = work / "www"
+    root.mkdir()
+    root.chmod(0o755)
+    (root / "big").write_bytes(b"x" * (1 << 20))
+    (root / "big").chmod(0o644)
+    port = free_port()
+    running = daemon(services=[{"name": "web", "protocol": "http",
+                                "listen": f"tcp://127.0.0.1:{port}",
+                                "http": {"root": str(root)}}], workers=1)
+    worker, = running.workers()
+    before = worker.descriptors()
+    with tcp(port) as sock:
+        sock.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        assert worker.descriptors() <= before + 3
