@@ -274,8 +274,8 @@ class Daemon:
     _serial = itertools.count()
 
     def __init__(self, services=None, config=None, work=None, files=None,
-                 plain=False, env=None, preexec=None, args=(), wait=True,
-                 name=None, timeout=30, **top):
+                 plain=False, env=None, preexec=None, pass_fds=(), args=(),
+                 wait=True, name=None, timeout=30, **top):
         self.work = Path(work)
         self.plain = plain
         serial = next(Daemon._serial)
@@ -310,7 +310,7 @@ class Daemon:
                 [str(BINARY), "-c", str(self.config), *args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, start_new_session=True, cwd="/",
-                preexec_fn=preexec, **who)
+                preexec_fn=preexec, pass_fds=pass_fds, **who)
         self.pid = self.process.pid
         LIVE.append(self)
         if wait:

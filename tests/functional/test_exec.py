@@ -291,6 +291,22 @@ def test_descriptors_are_0_1_2_and_no_other(tools):
     assert fds["2"][1] != fds["0"][1], "stderr goes to the client"
 
 
+def test_what_the_daemon_inherited_goes_no_further(daemon):
+    # CVE-2002-0871: xinetd handed its own signal pipe on.
+    port = free_port()
+    reader, writer = os.pipe()
+    try:
+        daemon(services=[{"name": "probe", "listen": f"tcp://127.0.0.1:{port}",
+                          "exec": program(PYTHON, "-I", "-S", "-c", PROBE)}],
+               pass_fds=(reader, writer))
+        with tcp(port) as sock:
+            found = json.loads(receive_all(sock, reset_ok=True))
+        assert set(found["fds"]) == {"0", "1", "2"}, found["fds"]
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_the_socket_blocks(tools):
     fds = probe(tools)["fds"]
     assert fds["0"][2] == 0 and fds["1"][2] == 0
