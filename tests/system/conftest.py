@@ -9,10 +9,13 @@ Environment:
                          (all, tests/system/client); default build/test/gcc
   CABINETD_SYSTEM        "require": what would be skipped fails instead
   CABINETD_SYSTEM_FULL   "1": the counts of tests/system/full
-  CABINETD_FIGURES       a file to which each figure is added when it is known
+
+The rows of the table that tests/system/full prints are the tests marked with
+row(NAME); options --row NAME and --figures-json FILE are its.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -78,6 +81,9 @@ def pytest_runtest_call(item):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
+    if item.get_closest_marker("row") and (call.when == "call"
+                                           or not report.passed):
+        _keep_row(item, report)
     here = getattr(item, "funcargs", {}).get("machine")
     if not report.failed or here is None or here.leader is None:
         return
@@ -149,28 +155,94 @@ def serve(machine):
     return start
 
 
-FIGURES = []
+# ---------------------------------------------------------------- the table
+
+ROWS = []       # in the order in which they were run
+COLUMNS = (("row", "row"), ("events", "what was done"),
+           ("requests", "requests"), ("failed", "failed"),
+           ("worst", "worst"), ("verdict", "verdict"))
 
 
-def pytest_terminal_summary(terminalreporter):
-    for line in FIGURES:
-        terminalreporter.write_line(line)
+def pytest_addoption(parser):
+    parser.addoption("--row", action="append", metavar="NAME",
+                     help="only this row of the table of figures")
+    parser.addoption("--figures-json", metavar="FILE",
+                     help="write the table of figures to this file, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("--row")
+    if not wanted:
+        return
+    names = {item: item.get_closest_marker("row").args[0] for item in items
+             if item.get_closest_marker("row")}
+    strange = set(wanted) - set(names.values())
+    if strange:
+        raise pytest.UsageError(
+            f"no row {', '.join(sorted(strange))}; there are: "
+            + ", ".join(sorted(set(names.values()))))
+    config.hook.pytest_deselected(
+        items=[item for item in items if names.get(item) not in wanted])
+    items[:] = [item for item in items if names.get(item) in wanted]
 
 
 @pytest.fixture
 def figure(request):
-    """Function: figure(text) prints a line of the table at the end."""
-    begun = time.monotonic()
+    """
+    Function: figure(events, report) keeps what a row has measured: what was
+    done and the load client's report.  To be called before the row's last
+    assertions, so that a row that misses its figure shows by how much.
 
-    def add(text):
-        took = time.monotonic() - begun
-        line = f"figure: {request.node.name}: {text} ({took:.0f} s)"
-        FIGURES.append(line)
-        if os.environ.get("CABINETD_FIGURES"):
-            with open(os.environ["CABINETD_FIGURES"], "a",
-                      encoding="utf-8") as out:
-                out.write(line + "\n")
-    return add
+    allowed   failures that the row allows (and has explained)
+    worst     what took longest, in words; else the slowest reply
+    took, within  seconds; over them is a miss, in the full form only: the
+              short one runs on machines that are busy with other things
+    more      anything else worth knowing, for the JSON
+    """
+    request.node.measured = {}
+
+    def keep(events, report, allowed=0, worst=None, took=None, within=None,
+             **more):
+        request.node.measured.update(
+            more, events=events, requests=report["ok"] + report["failed"],
+            failed=report["failed"], allowed=allowed,
+            worst=worst or f"{report['worst_ms']:.0f} ms reply",
+            worst_reply_ms=report["worst_ms"], took_s=took, within_s=within)
+        assert report["failed"] <= allowed, report
+        if FULL and within is not None:
+            assert took <= within, f"took {took:.2f} s, not {within} s"
+    return keep
+
+
+def _keep_row(item, report):
+    row = {"row": item.get_closest_marker("row").args[0],
+           "test": item.name, "seconds": round(report.duration, 1)}
+    row.update(getattr(item, "measured", {}))
+    row["verdict"] = "reached" if report.passed else report.outcome
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        row["why"] = crash.message if crash else str(report.longrepr)
+    ROWS.append(row)
+
+
+def _cells(row):
+    return [str(row.get(key, "-")) for key, _ in COLUMNS]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not ROWS:
+        return
+    lines = [[title for _, title in COLUMNS]] + [_cells(row) for row in ROWS]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    terminalreporter.section("figures, " + (
+        "full" if FULL else "short form"))
+    for line in lines:
+        terminalreporter.write_line("  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    if config.getoption("--figures-json"):
+        Path(config.getoption("--figures-json")).write_text(
+            json.dumps({"full": FULL, "rows": ROWS}, indent=2) + "\n",
+            encoding="utf-8")
 
 
 def count(short, full, name):

@@ -479,13 +479,16 @@ def freeze(pid):
                                  os.readlink(f"/proc/{pid}/fd/{name}"))
             if found:
                 inodes.add(found.group(1))
+    # Not /proc/net/tcp, which would list thousands that have ended, too.
+    done = subprocess.run(
+        ["nsenter", f"--target={pid}", "--net", "--", "ss", "-Htne", "state",
+         "big", "exclude", "listening"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, timeout=PATIENCE, check=True, text=True)
     peers = set()
-    for table in ("tcp", "tcp6"):
-        text = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()
-        for line in text[1:]:
-            fields = line.split()
-            if fields[9] in inodes and fields[3] != "0A":
-                peers.add(int(fields[2].rsplit(":", 1)[1], 16))
+    for line in done.stdout.splitlines():
+        found = re.search(r"\bino:(\d+)", line)
+        if found and found.group(1) in inodes:
+            peers.add(int(line.split()[4].rsplit(":", 1)[1]))
     return at, peers
 
 
