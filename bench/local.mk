@@ -23,9 +23,15 @@ CLEANFILES += $(bench_list)
 	%reldir%/load_tally.c
 %canon_reldir%_load_LDADD =
 
-EXTRA_DIST += %reldir%/README tools/bench
+EXTRA_DIST += \
+	%reldir%/README \
+	%reldir%/accounting.py \
+	%reldir%/cases.py \
+	%reldir%/chart.py \
+	%reldir%/contenders.py \
+	%reldir%/packages.py \
+	%reldir%/report.py \
+	%reldir%/servers.py
 
 .PHONY: bench-programs
 bench-programs: $(bench_list)
-
-EXTRA_DIST += %reldir%/README
