@@ -11,57 +11,12 @@
 
 #include <string.h>
 
+#include "access/hash.h"
 #include "access/quota.h"
 
 #define KEY_EMPTY  0
 #define KEY_MOVING 1 /* a worker is about to replace this entry */
-
-static inline uint64_t
-rotl(uint64_t x, int b)
-{
-	return (x << b) | (x >> (64 - b));
-}
-
-struct sip {
-	uint64_t v0, v1, v2, v3;
-};
-
-static inline void
-sip_round(struct sip *s)
-{
-	s->v0 += s->v1;
-	s->v1 = rotl(s->v1, 13) ^ s->v0;
-	s->v0 = rotl(s->v0, 32);
-	s->v2 += s->v3;
-	s->v3 = rotl(s->v3, 16) ^ s->v2;
-	s->v0 += s->v3;
-	s->v3 = rotl(s->v3, 21) ^ s->v0;
-	s->v2 += s->v1;
-	s->v1 = rotl(s->v1, 17) ^ s->v2;
-	s->v2 = rotl(s->v2, 32);
-}
-
-/* SipHash-1-3 of two words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). */
-static uint64_t
-keyed_hash(const uint8_t key[16], uint64_t a, uint64_t b)
-{
-	uint64_t k0, k1, words[3] = { a, b, (uint64_t)16 << 56 };
-
-	memcpy(&k0, key, 8);
-	memcpy(&k1, key + 8, 8);
-	struct sip s = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
-		k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
-	for (int i = 0; i < 3; i++) {
-		s.v3 ^= words[i];
-		sip_round(&s);
-		s.v0 ^= words[i];
-	}
-	s.v2 ^= 0xff;
-	for (int i = 0; i < 3; i++)
-		sip_round(&s);
-	uint64_t h = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-	return h > KEY_MOVING ? h : h + 2;
-}
+_Static_assert(KEY_MOVING < ACCESS_HASH_MIN, "no hash means anything else");
 
 /* Raises the active count if the entry still is this source's; the order
  * (raise, then look) pairs with entry_replace. */
@@ -136,7 +91,7 @@ set_find(const struct board_source *set, uint64_t key)
 static uint64_t
 source_key(const struct board *board, uint32_t service, struct cab_source source)
 {
-	return keyed_hash(board->hash_key, source.bits,
+	return access_hash(board->hash_key, source.bits,
 	    (uint64_t)service << 32 | source.family);
 }
 

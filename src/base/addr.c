@@ -151,6 +151,27 @@ peer_text(const struct cab_peer *peer, char *dst, size_t cap)
 	return dst;
 }
 
+void
+peer_cut(struct cab_peer *peer, unsigned bits)
+{
+	size_t width = peer->family == AF_INET ? 4 :
+	    peer->family == AF_INET6       ? 16 :
+					     0;
+
+	if (width == 0 || bits >= width * 8)
+		return;
+	peer->scope = 0;
+	peer->ip[bits / 8] &= (uint8_t)(0xff00 >> bits % 8);
+	memset(peer->ip + bits / 8 + 1, 0, width - bits / 8 - 1);
+}
+
+void
+peer_anonymise(struct cab_peer *peer)
+{
+	peer_cut(peer,
+	    peer->family == AF_INET ? CAB_ANONYMOUS_V4 : CAB_ANONYMOUS_V6);
+}
+
 struct cab_source
 peer_source(const struct cab_peer *peer)
 {
@@ -301,6 +322,15 @@ prefix_match(const struct cab_prefix *prefix, const struct cab_peer *peer)
 	return rest == 0 ||
 	    ((prefix->ip[whole] ^ peer->ip[whole]) & (0xff00 >> rest & 0xff)) ==
 	    0;
+}
+
+bool
+prefix_among(const struct cab_prefix *list, size_t n, const struct cab_peer *peer)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_match(&list[i], peer))
+			return true;
+	return false;
 }
 
 /* ---- socket addresses --------------------------------------------------------- */

@@ -63,6 +63,14 @@ void peer_to_sockaddr(const struct cab_peer *peer, struct cab_sockaddr *ret);
 char *peer_ip_text(const struct cab_peer *peer, char *dst, size_t cap);
 char *peer_text(const struct cab_peer *peer, char *dst, size_t cap);
 
+/* Keeps the first bits of an IPv4 or IPv6 address, and drops its zone; leaves other peers and the port alone. */
+void peer_cut(struct cab_peer *peer, unsigned bits);
+
+/* Makes it the address of many: the last octet of IPv4, the last 80 bits of IPv6 become zero. */
+#define CAB_ANONYMOUS_V4 24
+#define CAB_ANONYMOUS_V6 48
+void peer_anonymise(struct cab_peer *peer);
+
 /* What a source counts as: IPv4 /32, IPv6 /64, a unix peer's uid, a vsock CID; family in the top byte's place. */
 struct cab_source {
 	uint64_t bits;
@@ -74,6 +82,9 @@ struct cab_source peer_source(const struct cab_peer *peer);
 int prefix_parse(struct cab_slice text, struct cab_prefix *ret, const char **why);
 char *prefix_text(const struct cab_prefix *prefix, char *dst, size_t cap);
 bool prefix_match(const struct cab_prefix *prefix, const struct cab_peer *peer);
+
+/* True when one of the prefixes matches. */
+bool prefix_among(const struct cab_prefix *list, size_t n, const struct cab_peer *peer);
 
 /* Numeric IPv4, or IPv6 with optional zone name or index; no brackets.  0 or -EINVAL. */
 int sockaddr_parse_ip(struct cab_slice text, uint16_t port, struct cab_sockaddr *ret);

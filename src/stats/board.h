@@ -21,9 +21,19 @@
 #define BOARD_TICKETS     65536 /* tickets per worker slot */
 #define BOARD_SOURCE_SETS 8192  /* x 8 ways */
 #define BOARD_SOURCE_WAYS 8
+#define BOARD_FLOOD_SETS  64 /* x 8 ways */
+#define BOARD_FLOOD_WAYS  8
+#define BOARD_FLOODS      (BOARD_FLOOD_SETS * BOARD_FLOOD_WAYS)
 #define BOARD_REFUSALS    8 /* >= CAB_REFUSED_MAX */
 #define BOARD_BUCKETS     10 /* of durations, see board_bucket_ms */
 #define BOARD_CODES       16 /* protocol errors told apart, the last for all others */
+
+/* Why a connection that has finished well left no record. */
+enum board_unlogged {
+	BOARD_UNLOGGED_SAMPLE, /* log.sample */
+	BOARD_UNLOGGED_QUIET,  /* log.quiet_from */
+	BOARD_UNLOGGED
+};
 
 /* Counters of one service in one role; each is written by that role alone. */
 struct board_counters {
@@ -37,6 +47,7 @@ struct board_counters {
 	    failed; /* programs: started, ended, could not be started or ended badly */
 	uint64_t durations[BOARD_BUCKETS]; /* finished connections, by their length */
 	uint64_t duration_ms;              /* of all of them together */
+	uint64_t unlogged[BOARD_UNLOGGED]; /* finished well, left out of the log */
 };
 
 /* Protocol errors of one service in one role under one reply code; 0: others. */
@@ -83,6 +94,26 @@ struct board_source {
 	_Atomic uint64_t rate_tat;
 	_Atomic uint32_t active;
 	_Atomic uint32_t spare;
+};
+
+/*
+ * Refusals of one network by one service, as far as they are not logged one by
+ * one; see access/flood.h.
+ */
+struct board_flood {
+	_Atomic uint64_t
+	    key; /* keyed hash of service and network; 0: empty, 1: being filled in */
+	_Atomic uint64_t window_ms; /* since when logged counts */
+	_Atomic uint64_t last_ms;   /* the last refusal */
+	_Atomic uint64_t begin_ms;  /* of the flood; 0: there is none */
+	_Atomic uint64_t since_ms;  /* of what no summary has told yet; 0: nothing */
+	_Atomic uint64_t total;     /* of the flood, as far as told */
+	_Atomic uint32_t logged;    /* one by one */
+	_Atomic uint32_t held;      /* not told yet */
+	_Atomic uint32_t reasons;   /* of these: bit per enum cab_refusal */
+	uint32_t service;           /* service slot */
+	uint32_t bits;              /* of the network */
+	struct cab_peer network;
 };
 
 /*
@@ -133,6 +164,8 @@ struct board {
 	/* What a slot had counted before the service that has it now. */
 	struct board_counters base[BOARD_SERVICES];
 	struct board_codes base_codes[BOARD_SERVICES];
+	struct board_flood floods[BOARD_FLOODS + 1]; /* the last: of all who found no place */
+	_Atomic uint32_t floods_used;
 	struct board_daemon daemon;
 	struct board_label labels[BOARD_SERVICES];
 };

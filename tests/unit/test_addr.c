@@ -377,6 +377,59 @@ knows_unicast(void **state)
 	assert_false(peer_is_unicast(&p));
 }
 
+/* Bits that stay, for both families at every length. */
+static void
+cuts_addresses(void **state)
+{
+	struct cab_peer peer, before = { .family = AF_INET6,
+		.port = 7,
+		.scope = 3,
+		.ip = { [0 ... 15] = 0xff } };
+	char out[CAB_PEER_TEXT];
+
+	(void)state;
+	for (unsigned bits = 0; bits < 128; bits++) {
+		peer = before;
+		peer_cut(&peer, bits);
+		for (unsigned i = 0; i < 128; i++)
+			assert_int_equal(
+			    peer.ip[i / 8] >> (7 - i % 8) & 1, i < bits);
+		assert_int_equal(peer.port, 7);
+		assert_int_equal(peer.scope, 0);
+	}
+	peer = before;
+	peer_cut(&peer, 128);
+	assert_memory_equal(&peer, &before, sizeof(peer));
+	peer_anonymise(&peer);
+	assert_string_equal(
+	    peer_ip_text(&peer, out, sizeof(out)), "ffff:ffff:ffff::");
+	peer.family = AF_INET;
+	memcpy(peer.ip, (uint8_t[]){ 192, 0, 2, 7 }, 4);
+	peer_anonymise(&peer);
+	assert_string_equal(peer_text(&peer, out, sizeof(out)), "192.0.2.0:7");
+	before = (struct cab_peer){ .family = AF_UNIX, .cred = { 1000, 99, 7 } };
+	peer = before;
+	peer_anonymise(&peer);
+	assert_memory_equal(&peer, &before, sizeof(peer));
+}
+
+static void
+finds_a_peer_among_prefixes(void **state)
+{
+	struct cab_peer peer = { .family = AF_INET, .ip = { 10, 0, 0, 5 } };
+	struct cab_prefix list[2];
+	const char *why;
+
+	(void)state;
+	assert_int_equal(prefix_parse(text("10.0.0.5"), &list[0], &why), 0);
+	assert_int_equal(prefix_parse(text("192.0.2.0/24"), &list[1], &why), 0);
+	assert_false(prefix_among(NULL, 0, &peer));
+	assert_true(prefix_among(list, 2, &peer));
+	assert_false(prefix_among(list + 1, 1, &peer));
+	memcpy(peer.ip, (uint8_t[]){ 192, 0, 2, 200 }, 4);
+	assert_true(prefix_among(list, 2, &peer));
+}
+
 int
 main(void)
 {
@@ -391,6 +444,8 @@ main(void)
 		cmocka_unit_test(parses_socket_addresses),
 		cmocka_unit_test(writes_unix_and_vsock),
 		cmocka_unit_test(knows_unicast),
+		cmocka_unit_test(cuts_addresses),
+		cmocka_unit_test(finds_a_peer_among_prefixes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
