@@ -41,7 +41,23 @@ if INSTALL_TMPFILES
 nodist_tmpfiles_DATA = %reldir%/tmpfiles.d/cabinetd.conf
 endif
 
+if INSTALL_CATALOG
+catalog_DATA = %reldir%/cabinetd.catalog
+endif
+
+# journald explains what its compiled catalogue has. A package, or whoever else
+# sets DESTDIR, does this where the files end up.
+.PHONY: install-catalog
+install-catalog:
+	@if test -z '$(DESTDIR)' && test -n '$(catalogdir)' && \
+	    test "`id -u`" = 0 && command -v journalctl >/dev/null; then \
+	    echo ' journalctl --update-catalog'; \
+	    journalctl --update-catalog || \
+		echo ' the catalogue was not compiled: journalctl -x explains nothing'; \
+	fi
+
 EXTRA_DIST += \
+	%reldir%/cabinetd.catalog \
 	$(SYSTEMD_DROPINS) \
 	%reldir%/cabinetd.service.in \
 	%reldir%/cabinetd-builtins.service.in \
@@ -52,4 +68,5 @@ EXTRA_DIST += \
 AM_DISTCHECK_CONFIGURE_FLAGS = \
 	--with-systemdsystemunitdir='$${prefix}/lib/systemd/system' \
 	--with-sysusersdir='$${prefix}/lib/sysusers.d' \
-	--with-tmpfilesdir='$${prefix}/lib/tmpfiles.d'
+	--with-tmpfilesdir='$${prefix}/lib/tmpfiles.d' \
+	--with-catalogdir='$${prefix}/lib/systemd/catalog'

@@ -17,6 +17,8 @@ noinst_LIBRARIES += %reldir%/libbase.a
 	%reldir%/title.c \
 	%reldir%/title.h \
 	%reldir%/timer.h \
+	%reldir%/event.c \
+	%reldir%/event.h \
 	%reldir%/log.c \
 	%reldir%/log.h \
 	%reldir%/diag.c \

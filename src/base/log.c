@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -271,7 +272,8 @@ log_to_stderr(enum cab_log_level level, const struct cab_log_field *fields,
 	record_printf(&r, "%s: ", level_names[level]);
 	record_text(&r, text);
 	for (i = 0; i < n; i++)
-		record_field(&r, &fields[i]);
+		if (!fields[i].native)
+			record_field(&r, &fields[i]);
 	line[r.n++] = '\n';
 	return send_line(line, r.n);
 }
@@ -342,7 +344,7 @@ log_to_journal(enum cab_log_level level, const char *id,
 	if (id != NULL)
 		journal_field(&r, "", "MESSAGE_ID", id, strlen(id));
 	if (log_state.tag[0] != '\0')
-		journal_field(&r, "CABINETD_", "ROLE", log_state.tag,
+		journal_field(&r, "CABINETD_", FIELD_ROLE, log_state.tag,
 		    strlen(log_state.tag));
 	for (i = 0; i < n; i++)
 		journal_field(&r, "CABINETD_", fields[i].name, fields[i].value,
@@ -365,12 +367,16 @@ log_record(enum cab_log_level level, const char *id,
 static void
 report_dropped(void)
 {
+	struct event event;
 	char text[80];
 
 	snprintf(text, sizeof(text),
 	    "%" PRIu64 " log records were lost: the log could not take them",
 	    log_state.unreported);
-	if (log_record(CAB_LOG_WARNING, NULL, NULL, 0, text))
+	event_begin(&event);
+	event_number(&event, FIELD_COUNT, log_state.unreported);
+	event_said(&event);
+	if (log_record(CAB_LOG_WARNING, EVENT_LOG_LOST, event.v, event.n, text))
 		log_state.unreported = 0;
 }
 

@@ -20,9 +20,10 @@ enum cab_log_target { CAB_LOG_STDERR, CAB_LOG_JOURNAL };
 
 /* One field of a record.  The value is bytes; the journal gets them as they are, stderr escaped. */
 struct cab_log_field {
-	const char *name; /* journal name without the CABINETD_ prefix, e.g. "SERVICE" */
+	const char *name; /* journal name without the CABINETD_ prefix, see base/event.h */
 	const char *value;
-	size_t n; /* 0: strlen(value) */
+	size_t n;    /* 0: strlen(value) */
+	bool native; /* for the journal alone: lines have it in another field */
 };
 
 /*
@@ -49,6 +50,9 @@ void log_fake_journal(const char *path);
  */
 void log_fields(enum cab_log_level level, const char *id, const struct cab_log_field *fields, size_t n, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* One of a kind that has an id, without fields. */
+#define log_event(level, id, ...) log_fields((level), (id), NULL, 0, __VA_ARGS__)
 
 #define log_error(...) log_fields(CAB_LOG_ERR, NULL, NULL, 0, __VA_ARGS__)
 #define log_warning(...) log_fields(CAB_LOG_WARNING, NULL, NULL, 0, __VA_ARGS__)

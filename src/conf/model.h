@@ -34,6 +34,9 @@ struct cab_access {
 
 struct cab_service_log {
 	bool connections; /* one record per finished connection */
+	int64_t sample;   /* of those that finished well, one in so many */
+	struct cab_prefixes quiet_from; /* sources whose connections leave none when they finish well */
+	bool anonymise;   /* peers' addresses lose their last part */
 };
 
 struct cab_socket_opts {

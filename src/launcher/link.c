@@ -49,7 +49,8 @@ link_complain(struct launcher *l, const struct link *link, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_warning("worker %" PRIu32 ": %s%s", link->slot, text,
+	log_event(CAB_LOG_WARNING, EVENT_BAD_WORKER, "worker %" PRIu32 ": %s%s",
+	    link->slot, text,
 	    record_held(more, sizeof(more), held));
 }
 

@@ -27,7 +27,7 @@ static void
 log_line(struct launcher *l, struct output *o, bool cut)
 {
 	char text[OUTPUT_LINE * 4 + 4], more[64];
-	struct record r;
+	struct event event;
 	uint32_t held;
 	size_t n = o->n;
 
@@ -38,8 +38,8 @@ log_line(struct launcher *l, struct output *o, bool cut)
 	    !record_gate(l, &o->state->lines, LINES_BURST, &held))
 		return;
 	str_escape(text, sizeof(text), o->line, n);
-	record_begin(&r, o->state->name, o->conn_id, &o->peer, o->pid);
-	log_fields(CAB_LOG_NOTICE, ID_PROGRAM_STDERR, r.v, r.n, "%s: %s%s%s",
+	record_begin(&event, o->state->name, o->conn_id, &o->peer, o->pid);
+	event_log(&event, CAB_LOG_NOTICE, EVENT_PROGRAM_STDERR, "%s: %s%s%s",
 	    o->state->name, text, cut ? "..." : "",
 	    record_held(more, sizeof(more), held));
 }

@@ -97,10 +97,41 @@ status_text(char *dst, size_t cap, int status, bool limited)
 	return dst;
 }
 
+/* True when the service does not want a record of this good end. */
+static bool
+left_out(struct launcher *l, const struct program *program)
+{
+	const struct cab_service_log *log = &program->service->conf->log;
+	uint64_t *unlogged = start_counters(l, program->slot)->unlogged;
+
+	if (program->waiting != NULL)
+		return false;
+	if (program->quiet) {
+		unlogged[BOARD_UNLOGGED_QUIET]++;
+		return true;
+	}
+	if (!log->connections ||
+	    event_sampled(&program->service->state->sampled, log->sample))
+		return false;
+	unlogged[BOARD_UNLOGGED_SAMPLE]++;
+	return true;
+}
+
+static const char *
+verdict_of(const struct program *program, bool good)
+{
+	if (good)
+		return "served";
+	if (program->told == 0)
+		return "failed";
+	return program->by_hand ? "ended" : "timeout";
+}
+
 static void
 log_end(struct launcher *l, const struct program *program, int status,
     const struct rusage *usage)
 {
+	const struct cab_service_log *log = &program->service->conf->log;
 	struct service_state *s = program->service->state;
 	uint64_t us = (cab_clock.mono_ns - program->started_ns) / 1000;
 	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -108,25 +139,35 @@ log_end(struct launcher *l, const struct program *program, int status,
 	    WIFEXITED(status)           ? CAB_LOG_NOTICE :
 					  CAB_LOG_WARNING;
 	char what[128], more[64];
-	struct record r;
-	uint32_t held;
+	struct event event;
+	uint32_t held = 0;
 
-	if (!log_enabled(level) || !record_gate(l, &s->exits, ENDS_BURST, &held))
+	if (!log_enabled(level) || (good && left_out(l, program)))
 		return;
-	record_begin(&r, s->name, program->conn_id, &program->peer, program->pid);
-	if (WIFEXITED(status))
-		record_number(&r, "STATUS", (uint64_t)WEXITSTATUS(status));
-	else
-		record_number(&r, "SIGNAL", (uint64_t)WTERMSIG(status));
-	record_number(&r, "DURATION_US", us);
-	record_number(
-	    &r, "CPU_US", micros(&usage->ru_utime) + micros(&usage->ru_stime));
-	record_number(&r, "MAXRSS_KB", (uint64_t)usage->ru_maxrss);
-	log_fields(level, ID_PROGRAM_ENDED, r.v, r.n,
+	/* One record for each is what the service asked for, or what there is room for. */
+	if ((!log->connections || program->waiting != NULL) &&
+	    !record_gate(l, &s->exits, ENDS_BURST, &held))
+		return;
+	status_text(what, sizeof(what), status,
+	    program->told > 0 && !program->by_hand);
+	record_begin(
+	    &event, s->name, program->conn_id, &program->peer, program->pid);
+	event_local(&event, &program->local);
+	event_word(&event, FIELD_VERDICT, verdict_of(program, good));
+	event_word(&event, FIELD_REASON, what);
+	event_number(&event, WIFEXITED(status) ? FIELD_STATUS : FIELD_SIGNAL,
+	    (uint64_t)(WIFEXITED(status) ? WEXITSTATUS(status) :
+					   WTERMSIG(status)));
+	event_number(&event, FIELD_DURATION_US, us);
+	event_number(&event, FIELD_CPU_US,
+	    micros(&usage->ru_utime) + micros(&usage->ru_stime));
+	event_number(&event, FIELD_MAXRSS_KB, (uint64_t)usage->ru_maxrss);
+	if (log->connections && log->sample > 1)
+		event_number(
+		    &event, FIELD_SAMPLE, good ? (uint64_t)log->sample : 1);
+	event_log(&event, level, EVENT_PROGRAM_ENDED,
 	    "service %s: program %s after %" PRIu64 ".%03" PRIu64 " s%s",
-	    s->name, status_text(what, sizeof(what), status,
-		program->told > 0 && !program->by_hand),
-	    us / 1000000, us / 1000 % 1000,
+	    s->name, what, us / 1000000, us / 1000 % 1000,
 	    record_held(more, sizeof(more), held));
 }
 

@@ -12,35 +12,27 @@
 #include "base/clock.h"
 
 void
-record_word(struct record *r, const char *name, const char *word)
-{
-	if (r->n < RECORD_FIELDS)
-		r->v[r->n++] = (struct cab_log_field){ name, word, 0 };
-}
-
-void
-record_number(struct record *r, const char *name, uint64_t value)
-{
-	char *text = r->numbers[r->n < RECORD_FIELDS ? r->n : 0];
-
-	if (r->n >= RECORD_FIELDS)
-		return;
-	snprintf(text, sizeof(r->numbers[0]), "%" PRIu64, value);
-	record_word(r, name, text);
-}
-
-void
-record_begin(struct record *r, const char *service, uint64_t conn_id,
+record_begin(struct event *event, const char *service, uint64_t conn_id,
     const struct cab_peer *peer, pid_t pid)
 {
-	r->n = 0;
-	record_word(r, "SERVICE", service);
+	event_begin(event);
+	event_word(event, FIELD_SERVICE, service);
 	if (peer != NULL && peer->family != AF_UNSPEC) {
-		record_number(r, "CONN", conn_id);
-		record_word(r, "PEER", peer_text(peer, r->peer, sizeof(r->peer)));
+		event_number(event, FIELD_CONN, conn_id);
+		event_peer(event, peer);
 	}
 	if (pid > 0)
-		record_number(r, "PID", (uint64_t)pid);
+		event_number(event, FIELD_PID, (uint64_t)pid);
+}
+
+struct cab_peer
+record_peer(const struct cab_service *service, const struct cab_peer *peer)
+{
+	struct cab_peer shown = *peer;
+
+	if (service->log.anonymise)
+		peer_anonymise(&shown);
+	return shown;
 }
 
 const char *
@@ -56,7 +48,7 @@ record_held(char *dst, size_t cap, uint32_t held)
 static bool
 sweep_gate(struct cab_log_gate *gate, const char *service, const char *what)
 {
-	struct record r;
+	struct event event;
 	uint32_t held;
 
 	if (gate->suppressed == 0)
@@ -65,9 +57,9 @@ sweep_gate(struct cab_log_gate *gate, const char *service, const char *what)
 		return true;
 	held = gate->suppressed;
 	*gate = (struct cab_log_gate){ 0 };
-	record_begin(&r, service, 0, NULL, 0);
-	record_number(&r, "COUNT", held);
-	log_fields(CAB_LOG_NOTICE, NULL, r.v, r.n,
+	record_begin(&event, service, 0, NULL, 0);
+	event_number(&event, FIELD_COUNT, held);
+	event_log(&event, CAB_LOG_NOTICE, EVENT_PROGRAM_OTHERS,
 	    "%" PRIu32 " %s of service %s were not logged one by one", held,
 	    what, service);
 	return false;

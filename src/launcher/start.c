@@ -86,7 +86,8 @@ start_failed(struct launcher *l, struct program_service *service, uint32_t slot,
 {
 	struct service_state *s = service->state;
 	enum child_step step = service->plan.failed_step;
-	struct record r;
+	struct cab_peer peer = { .family = AF_UNSPEC };
+	struct event event;
 	uint32_t held;
 	char more[64];
 
@@ -97,10 +98,15 @@ start_failed(struct launcher *l, struct program_service *service, uint32_t slot,
 	s->retry_ms = clock_ms() + s->spacing_ms;
 	if (!record_gate(l, &s->failures, FAILURES_BURST, &held))
 		return;
-	record_begin(&r, s->name, run != NULL ? run->conn_id : 0,
-	    run != NULL ? &run->peer : NULL, 0);
-	record_word(&r, "PROGRAM", service->plan.program);
-	log_fields(CAB_LOG_ERR, ID_PROGRAM_FAILED, r.v, r.n,
+	if (run != NULL)
+		peer = record_peer(service->conf, &run->peer);
+	record_begin(&event, s->name, run != NULL ? run->conn_id : 0, &peer, 0);
+	if (run != NULL)
+		event_local(&event, &run->local);
+	event_word(&event, FIELD_VERDICT, "failed");
+	event_word(&event, FIELD_REASON, strerror(error));
+	event_word(&event, FIELD_PROGRAM, service->plan.program);
+	event_log(&event, CAB_LOG_ERR, EVENT_PROGRAM_FAILED,
 	    "service %s: cannot start %s: cannot %s: %s%s%s", s->name,
 	    service->plan.program, child_step_text(step), strerror(error),
 	    remedy(l, step, error), record_held(more, sizeof(more), held));
@@ -201,7 +207,10 @@ start_connection(struct launcher *l, struct generation *gen,
 	program->slot = slot;
 	program->ticket = run->ticket;
 	program->conn_id = run->conn_id;
-	program->peer = run->peer;
+	program->peer = record_peer(service->conf, &run->peer);
+	program->local = run->local;
+	program->quiet = prefix_among(service->conf->log.quiet_from.v,
+	    service->conf->log.quiet_from.n, &run->peer);
 	atomic_store(&l->board->tickets[run->ticket].pid, program->pid);
 	program_add(l, program);
 }

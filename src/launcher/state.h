@@ -49,6 +49,7 @@ struct service_state {
 	uint64_t retry_ms;  /* after a failed start: not before this */
 	uint32_t spacing_ms; /* the last wait; 0: the last start worked */
 	struct cab_log_gate exits, lines, failures, refusals;
+	uint64_t sampled; /* program ends that log.sample has counted */
 	char name[];
 };
 
@@ -95,7 +96,9 @@ struct program {
 	struct output *output;   /* its stderr, NULL when at its end */
 	uint32_t slot, ticket;
 	uint64_t conn_id;
-	struct cab_peer peer; /* AF_UNSPEC with waiting */
+	struct cab_peer peer;  /* as it is logged; AF_UNSPEC with waiting */
+	struct cab_peer local;
+	bool quiet; /* the peer stands in log.quiet_from */
 	uint64_t started_ns;
 	struct alarm limit;
 	unsigned told; /* 0, then 1: SIGTERM sent, 2: SIGKILL sent */

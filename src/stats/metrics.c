@@ -362,6 +362,31 @@ refusal_metrics(struct out *out)
 }
 
 static void
+unlogged_metrics(struct out *out)
+{
+	static const char name[] = "cabinetd_connections_not_logged_total";
+	static const char *const why[BOARD_UNLOGGED] = {
+		[BOARD_UNLOGGED_SAMPLE] = "sample",
+		[BOARD_UNLOGGED_QUIET] = "quiet_from"
+	};
+
+	if (!any_wanted(out, BOARD_LABEL_STREAMS))
+		return;
+	begin(out, name, "counter",
+	    "Finished connections that a service logs, but for its options "
+	    "sample and quiet_from.");
+	for (size_t i = 0; i < out->n_services; i++) {
+		if (!wanted(&out->services[i], BOARD_LABEL_STREAMS))
+			continue;
+		for (size_t w = 0; w < BOARD_UNLOGGED; w++) {
+			service_sample(out, name, "", &out->services[i],
+			    "reason", why[w]);
+			end_number(out, out->services[i].sum.unlogged[w]);
+		}
+	}
+}
+
+static void
 error_metrics(struct out *out)
 {
 	static const char name[] = "cabinetd_protocol_errors_total";
@@ -504,7 +529,7 @@ metrics_render(const struct metrics_view *view, struct cab_buf *buf)
 {
 	static void (*const parts[])(struct out *) = { daemon_metrics,
 		role_metrics, state_metrics, counter_metrics, refusal_metrics,
-		error_metrics, duration_metrics, queue_metrics };
+		unlogged_metrics, error_metrics, duration_metrics, queue_metrics };
 	struct out out = { .view = view, .buf = buf };
 
 	out.error = collect(&out);

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/event.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
@@ -248,7 +249,8 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 {
 	const struct cab_service *service = service_of(state, index);
 	const struct cab_listen *listen = listen_of(state, index);
-	const struct cab_log_field field = { "SERVICE", service->name, 0 };
+	const struct cab_log_field field = { .name = FIELD_SERVICE,
+		.value = service->name };
 	struct listener *listener;
 	char why[LISTEN_WHY];
 	int r;
@@ -483,8 +485,8 @@ static void
 log_changes(const struct state *old, const struct state *new)
 {
 	for (size_t i = 0; i < new->plan.n_listens; i++) {
-		const struct cab_log_field field = { "SERVICE",
-			service_of(new, i)->name, 0 };
+		const struct cab_log_field field = { .name = FIELD_SERVICE,
+			.value = service_of(new, i)->name };
 
 		for (size_t k = 0; k < new->places[i].n; k++)
 			if (new->places[i].v[k]->refs == 1)
@@ -492,8 +494,8 @@ log_changes(const struct state *old, const struct state *new)
 				    "listening on %s", new->places[i].v[k]->text);
 	}
 	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
-		const struct cab_log_field field = { "SERVICE",
-			service_of(old, i)->name, 0 };
+		const struct cab_log_field field = { .name = FIELD_SERVICE,
+			.value = service_of(old, i)->name };
 
 		for (size_t k = 0; k < old->places[i].n; k++)
 			if (old->places[i].v[k]->refs == 1)

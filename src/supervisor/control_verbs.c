@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/event.h"
 #include "supervisor/control_private.h"
 
 #define MSEC      UINT64_C(1000)
@@ -167,6 +167,16 @@ report_state(struct client *client, const char *name, const char *state)
 }
 
 static void
+log_switched(const char *service, const char *what)
+{
+	const struct cab_log_field field = { .name = FIELD_SERVICE,
+		.value = service };
+
+	log_fields(CAB_LOG_NOTICE, EVENT_SWITCHED, &field, 1, "service %s %s",
+	    service, what);
+}
+
+static void
 run_drain(struct client *client)
 {
 	struct apply_service service;
@@ -187,8 +197,7 @@ run_drain(struct client *client)
 		return;
 	}
 	atomic_fetch_or(flags_of(client, service.slot), BOARD_DRAINING);
-	log_notice("service %s refuses new clients: drained by hand",
-	    service.conf->name);
+	log_switched(service.conf->name, "refuses new clients: drained by hand");
 	report_state(client, service.conf->name, "draining");
 }
 
@@ -286,7 +295,7 @@ run_enable(struct client *client)
 	flags = atomic_fetch_and(
 	    flags_of(client, service.slot), ~(uint32_t)BOARD_DRAINING);
 	if (flags & BOARD_DRAINING)
-		log_notice("service %s takes new clients again", name);
+		log_switched(name, "takes new clients again");
 	report_state(client, name, "serving");
 }
 

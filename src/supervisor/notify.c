@@ -17,6 +17,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "base/event.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -143,8 +144,9 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	if (healthy)
 		notify_send("WATCHDOG=1", false);
 	else if (!watchdog->starved)
-		log_error("a role has been out of service for too long: no "
-			  "longer feeding systemd's watchdog");
+		log_event(CAB_LOG_ERR, EVENT_UNHEALTHY,
+		    "a role has been out of service for too long: no longer "
+		    "feeding systemd's watchdog");
 	watchdog->starved = !healthy;
 	(void)sd_event_source_set_time_relative(source, watchdog->every);
 	return 0;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/event.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -144,8 +145,9 @@ passed_close_rest(struct passed *passed)
 			continue;
 		str_escape(
 		    name, sizeof(name), socket->name, strlen(socket->name));
-		log_warning("no service listens on the socket that systemd passed "
-			    "as \"%s\" (%s): closed",
+		log_event(CAB_LOG_WARNING, EVENT_SOCKET_UNUSED,
+		    "no service listens on the socket that systemd passed as "
+		    "\"%s\" (%s): closed",
 		    name, sockaddr_text(&socket->addr, addr, sizeof(addr)));
 		socket->fd = fd_close(socket->fd);
 	}

@@ -56,11 +56,26 @@ role_kill(struct role *role)
 		(void)kill(role->pid, SIGKILL);
 }
 
+void
+role_event(const struct role *role, struct event *event)
+{
+	event_begin(event);
+	event_word(event, FIELD_CHILD, role->name);
+	if (role->pid > 0)
+		event_number(event, FIELD_PID, (uint64_t)role->pid);
+}
+
 /* It broke the rules of the channel, or we cannot serve it: end it, and start anew when it is gone. */
 void
 role_fault(struct role *role, const char *what)
 {
-	log_error("%s (pid %d): %s: ending it", role->name, (int)role->pid, what);
+	struct event event;
+
+	role_event(role, &event);
+	event_word(&event, FIELD_REASON, what);
+	event_said(&event);
+	event_log(&event, CAB_LOG_ERR, EVENT_ROLE_FAULT, "%s (pid %d): %s: ending it",
+	    role->name, (int)role->pid, what);
 	role_close(role);
 	role_kill(role);
 }

@@ -6,6 +6,7 @@
 #ifndef CAB_SUPERVISOR_ROLE_H
 #define CAB_SUPERVISOR_ROLE_H
 
+#include "base/event.h"
 #include "supervisor/roles.h"
 
 /* Times are in microseconds, as sd-event has them. */
@@ -55,6 +56,9 @@ void role_close(struct role *role);
 
 /* SIGKILL, if it runs. */
 void role_kill(struct role *role);
+
+/* Begins a record about the role. */
+void role_event(const struct role *role, struct event *event);
 
 /* It broke the rules of the channel, or we cannot serve it: ends it, with a word in the log. */
 void role_fault(struct role *role, const char *what);

@@ -62,17 +62,22 @@ restart_pause(struct role *role)
 static void
 role_again(struct role *role)
 {
+	struct event event;
 	uint64_t pause;
 
 	if (role->down == 0)
 		role->down = role_now();
 	pause = restart_pause(role);
+	role_event(role, &event);
+	event_said(&event);
 	if (pause == 0) {
-		log_notice("starting %s again", role->name);
+		event_log(&event, CAB_LOG_NOTICE, EVENT_ROLE_AGAIN,
+		    "starting %s again", role->name);
 		role_start(role);
 		return;
 	}
-	log_notice("starting %s again in %u ms", role->name,
+	event_log(&event, CAB_LOG_NOTICE, EVENT_ROLE_AGAIN,
+	    "starting %s again in %u ms", role->name,
 	    (unsigned)(pause / ROLE_MSEC));
 	role_arm(role, pause);
 }
@@ -82,16 +87,21 @@ log_death(const struct role *role, const siginfo_t *info)
 {
 	enum cab_log_level level = role->leaving ? CAB_LOG_WARNING : CAB_LOG_ERR;
 	bool exited = info->si_code == CLD_EXITED;
+	struct event event;
 
 	/* The launcher ends itself when it needs to start with other rights. */
 	if (exited && info->si_status == 0)
 		level = role->leaving ? CAB_LOG_DEBUG : CAB_LOG_NOTICE;
+	role_event(role, &event);
+	event_number(&event, exited ? FIELD_STATUS : FIELD_SIGNAL,
+	    (uint64_t)info->si_status);
+	event_said(&event);
 	if (exited)
-		log_fields(level, NULL, NULL, 0,
+		event_log(&event, level, EVENT_ROLE_ENDED,
 		    "%s (pid %d) ended with status %d", role->name,
 		    (int)role->pid, info->si_status);
 	else
-		log_fields(level, NULL, NULL, 0,
+		event_log(&event, level, EVENT_ROLE_ENDED,
 		    "%s (pid %d) was killed by signal %d (%s)%s", role->name,
 		    (int)role->pid, info->si_status, strsignal(info->si_status),
 		    info->si_code == CLD_DUMPED ? ", core dumped" : "");
@@ -299,11 +309,15 @@ roles_kill_missing(struct roles *roles)
 {
 	for (unsigned i = 0; i < BOARD_ROLES; i++) {
 		struct role *role = &roles->v[i];
+		struct event event;
 
 		if (!role->wanted || role->pid == 0 ||
 		    role->generation == roles->generation)
 			continue;
-		log_error("%s (pid %d) does not answer: killing it", role->name,
+		role_event(role, &event);
+		event_said(&event);
+		event_log(&event, CAB_LOG_ERR, EVENT_ROLE_HANGS,
+		    "%s (pid %d) does not answer: killing it", role->name,
 		    (int)role->pid);
 		role_kill(role);
 	}

@@ -22,6 +22,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/event.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/title.h"
@@ -74,6 +75,7 @@ struct supervisor {
 static void
 log_findings(const struct cab_diag *diag)
 {
+	struct event event;
 	char where[32] = "";
 
 	for (size_t i = 0; i < diag->n; i++) {
@@ -81,9 +83,14 @@ log_findings(const struct cab_diag *diag)
 
 		if (f->line > 0)
 			snprintf(where, sizeof(where), ":%d", f->line);
-		log_fields(
+		event_begin(&event);
+		event_word(&event, FIELD_FILE, f->file);
+		if (f->line > 0)
+			event_number(&event, FIELD_LINE, (uint64_t)f->line);
+		event_said(&event);
+		event_log(&event,
 		    f->severity == CAB_ERROR ? CAB_LOG_ERR : CAB_LOG_WARNING,
-		    NULL, NULL, 0, "%s%s%s%s", f->file != NULL ? f->file : "",
+		    EVENT_FINDING, "%s%s%s%s", f->file != NULL ? f->file : "",
 		    f->file != NULL && f->line > 0 ? where : "",
 		    f->file != NULL ? ": " : "", f->text);
 	}
@@ -110,7 +117,8 @@ warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
 	    conf, settings_workers(conf), self->max_fds);
 
 	if (service != NULL)
-		log_warning("service \"%s\": limits.connections is %" PRId64
+		log_event(CAB_LOG_WARNING, EVENT_MISFIT,
+			    "service \"%s\": limits.connections is %" PRId64
 			    ", more than the workers (%u, with %zu open files "
 			    "each) can hold: raise LimitNOFILE= in the unit "
 			    "(ulimit -n) or lower the limit",
@@ -161,7 +169,7 @@ start_done(struct supervisor *self, const struct apply_result *result)
 	}
 	passed_close_rest(&self->passed);
 	self->served = true;
-	log_notice("cabinetd " PACKAGE_VERSION
+	log_event(CAB_LOG_NOTICE, EVENT_STARTED, "cabinetd " PACKAGE_VERSION
 		   " serves: services %zu, sockets %zu, workers %u",
 	    self->services, self->sockets, roles_workers(self->roles));
 	say_ready(self);
@@ -173,11 +181,29 @@ static void
 reload_done(struct supervisor *self, int error)
 {
 	if (error < 0)
-		log_error("the configuration was not changed: the old one stays "
-			  "in force");
+		log_event(CAB_LOG_ERR, EVENT_RELOAD_REFUSED,
+		    "the configuration was not changed: the old one stays in "
+		    "force");
 	say_ready(self);
 	control_reloaded(self->control, error);
 	go_on(self);
+}
+
+static void
+log_changed(const struct apply_result *result)
+{
+	struct event event;
+
+	event_begin(&event);
+	event_number(&event, FIELD_ADDED, result->added);
+	event_number(&event, FIELD_CHANGED, result->changed);
+	event_number(&event, FIELD_DROPPED, result->dropped);
+	event_number(&event, FIELD_KEPT, result->kept);
+	event_said(&event);
+	event_log(&event, CAB_LOG_NOTICE, EVENT_RELOADED,
+	    "the configuration was changed: services added %zu, changed %zu, "
+	    "dropped %zu, kept %zu",
+	    result->added, result->changed, result->dropped, result->kept);
 }
 
 static void
@@ -186,10 +212,7 @@ reload_applied(struct supervisor *self, const struct apply_result *result)
 	const struct cab_conf *conf = apply_current(self->apply);
 
 	if (result->error == 0) {
-		log_notice("the configuration was changed: services added %zu, "
-			   "changed %zu, dropped %zu, kept %zu",
-		    result->added, result->changed, result->dropped,
-		    result->kept);
+		log_changed(result);
 		warn_fixed(self, conf);
 		warn_misfit(self, conf);
 		log_set_level(settings_log_level(conf));
@@ -208,8 +231,9 @@ turn_done(struct supervisor *self, int error)
 	self->turned = NULL;
 	if (error < 0)
 		(void)overrides_set(&self->overrides, name, !self->turned_off);
-	log_fields(error < 0 ? CAB_LOG_ERR : CAB_LOG_NOTICE, NULL,
-	    &(struct cab_log_field){ "SERVICE", name, 0 }, 1, "service %s %s%s",
+	log_fields(error < 0 ? CAB_LOG_ERR : CAB_LOG_NOTICE, EVENT_SWITCHED,
+	    &(struct cab_log_field){ .name = FIELD_SERVICE, .value = name }, 1,
+	    "service %s %s%s",
 	    name, error < 0 ? "could not be " : "was ",
 	    self->turned_off ? "disabled by hand" : "enabled by hand");
 	say_ready(self);
@@ -433,7 +457,8 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	}
 	self->stopping = true;
 	self->stopping_ms = clock_ms();
-	log_notice("%s: stopping, connections have %d s to finish",
+	log_event(CAB_LOG_NOTICE, EVENT_STOPPING,
+	    "%s: stopping, connections have %d s to finish",
 	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", DRAIN_MS / 1000);
 	notify_stopping("Waiting for connections to finish");
 	control_stopping(self->control);
@@ -666,7 +691,8 @@ serve(struct supervisor *self, struct reader_result *first)
 		r = loop(self);
 	}
 	if (r < 0) {
-		log_error("cannot go on: %s", strerror(-r));
+		log_event(CAB_LOG_ERR, EVENT_CANNOT_START, "cannot go on: %s",
+		    strerror(-r));
 		self->status = EXIT_FAILURE;
 	}
 	return self->status;
@@ -694,7 +720,8 @@ run_serve(struct supervisor *self)
 	if (r == 0)
 		r = passed_collect(&self->passed);
 	if (r < 0) {
-		log_error("cannot start: %s", strerror(-r));
+		log_event(CAB_LOG_ERR, EVENT_CANNOT_START, "cannot start: %s",
+		    strerror(-r));
 		return EXIT_FAILURE;
 	}
 	r = reader_run(self->options.config, MSG_READ_LOAD, &first);

@@ -7,8 +7,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,23 +17,13 @@
 #include "base/fd.h"
 #include "worker/accept.h"
 #include "worker/handoff.h"
+#include "worker/record.h"
 
 /* Small enough that workers share a burst, large enough to spare wake-ups. */
 #define ACCEPT_BATCH      16
 #define SHORTAGE_MIN_MS   50
 #define SHORTAGE_MAX_MS   1000
-#define REFUSAL_BURST     5
-#define REFUSAL_PERIOD_MS 60000
-
-static const char *const refusal_words[CAB_REFUSED_MAX] = {
-	[CAB_REFUSED_ACCESS] = "access rules",
-	[CAB_REFUSED_CONNECTIONS] = "limits.connections reached",
-	[CAB_REFUSED_PER_SOURCE] = "limits.per_source reached",
-	[CAB_REFUSED_RATE] = "limits.rate reached",
-	[CAB_REFUSED_SOURCE_RATE] = "limits.per_source_rate reached",
-	[CAB_REFUSED_SHUTDOWN] = "the service or the daemon is going away",
-	[CAB_REFUSED_RESOURCES] = "out of memory or tickets",
-};
+#define SHORTAGE_LOG_MS   60000
 
 /* In the order of board_reasons. */
 _Static_assert(CAB_REFUSED_ACCESS == 0 && CAB_REFUSED_CONNECTIONS == 1 &&
@@ -122,8 +110,8 @@ accept_shortage(struct cab_worker *worker, int error)
 	worker->shortage_until_ms = clock_ms() + worker->shortage_pause_ms;
 	listeners_pause(worker, PAUSE_SHORTAGE, false);
 	errno = error;
-	if (log_gate(&worker->shortage_gate, 1, REFUSAL_PERIOD_MS, &suppressed))
-		log_warning(
+	if (log_gate(&worker->shortage_gate, 1, SHORTAGE_LOG_MS, &suppressed))
+		log_event(CAB_LOG_WARNING, EVENT_SHORTAGE,
 		    "cannot accept: %m; new clients wait in the kernel's queue; "
 		    "raise LimitNOFILE= or lower limits.connections");
 }
@@ -261,31 +249,14 @@ static void
 refuse(struct cab_worker *worker, struct cab_running *running, int fd,
     const struct cab_peer *peer, enum cab_refusal why)
 {
-	char words[1024], text[CAB_PEER_TEXT];
-	uint32_t suppressed = 0;
+	char words[1024];
 	size_t n = 0;
 
 	running->count->refused[why]++;
+	record_refused(worker, running, fd, peer, why);
 	if (running->proto && running->proto->refuse && running->started)
 		n = running->proto->refuse(running, why, words, sizeof(words));
 	conn_refuse(&worker->engine, running, fd, peer, words, n);
-	if (!log_gate(&running->refusal_gate, REFUSAL_BURST, REFUSAL_PERIOD_MS,
-		&suppressed))
-		return;
-	peer_text(peer, text, sizeof(text));
-	const struct cab_log_field fields[] = {
-		{ "SERVICE", running->conf->name, 0 },
-		{ "PEER", text, 0 },
-		{ "VERDICT", "refused", 0 },
-		{ "REASON", refusal_words[why], 0 },
-	};
-	if (suppressed)
-		log_fields(CAB_LOG_NOTICE, NULL, fields, CAB_N(fields),
-		    "refused a connection: %s (and %u refusals before it)",
-		    refusal_words[why], suppressed);
-	else
-		log_fields(CAB_LOG_NOTICE, NULL, fields, CAB_N(fields),
-		    "refused a connection: %s", refusal_words[why]);
 }
 
 static void
@@ -389,29 +360,6 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 
 /* ---- leaving ---- */
 
-static void
-log_connection(const struct cab_conn *conn)
-{
-	char id[24], peer[CAB_PEER_TEXT], in[24], out[24], duration[24];
-
-	snprintf(id, sizeof(id), "%" PRIu64, conn->id);
-	snprintf(in, sizeof(in), "%" PRIu64, conn->bytes_in);
-	snprintf(out, sizeof(out), "%" PRIu64, conn->bytes_out);
-	snprintf(duration, sizeof(duration), "%" PRIu64,
-	    (clock_ms() - conn->opened_ms) * 1000);
-	peer_text(&conn->peer, peer, sizeof(peer));
-	const struct cab_log_field fields[] = {
-		{ "SERVICE", conn->running->conf->name, 0 },
-		{ "CONN", id, 0 },
-		{ "PEER", peer, 0 },
-		{ "BYTES_IN", in, 0 },
-		{ "BYTES_OUT", out, 0 },
-		{ "DURATION_US", duration, 0 },
-	};
-	log_fields(
-	    CAB_LOG_INFO, NULL, fields, CAB_N(fields), "connection finished");
-}
-
 void
 accept_released(struct cab_conn *conn)
 {
@@ -424,5 +372,5 @@ accept_released(struct cab_conn *conn)
 	    worker, ticket_release(worker->board, conn->ticket, worker->slot));
 	ticket_reuse(&worker->tickets, conn->ticket);
 	if (conn->running->conf->log.connections)
-		log_connection(conn);
+		record_finished(conn);
 }

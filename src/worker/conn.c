@@ -114,6 +114,15 @@ conn_free(struct cab_conn *conn)
 	pool_put(running->pool, conn);
 }
 
+/* Freed for a reason that its record tells, unless an earlier one led to this. */
+static void
+conn_end(struct cab_conn *conn, enum conn_end why)
+{
+	if (conn->end == CONN_END_NONE)
+		conn->end = (uint8_t)why;
+	conn_free(conn);
+}
+
 /* Our side is closed; what still comes in is thrown away for a moment, because
  * closing over it would reset the reply. */
 static void
@@ -191,7 +200,7 @@ conn_park(struct cab_conn *conn)
 		want = CONN_IN;
 	if (!conn->watched || want != conn->interest) {
 		if (engine->transport->watch(conn, want) < 0) {
-			conn_free(conn);
+			conn_end(conn, CONN_END_FAULT);
 			return;
 		}
 		conn->watched = true;
@@ -312,7 +321,10 @@ conn_run(struct cab_conn *conn, enum cab_verdict v)
 		v = offer_all(conn, v);
 		wrote = stage->n_items > 0;
 		if (v == CAB_DROP || conn->fault || output_flush(conn) < 0) {
-			conn_free(conn);
+			conn_end(conn,
+			    conn->fault           ? CONN_END_FAULT :
+				v == CAB_DROP ? CONN_END_DROPPED :
+						CONN_END_RESET);
 			return;
 		}
 		if (v == CAB_FINISH) {
@@ -329,7 +341,7 @@ conn_run(struct cab_conn *conn, enum cab_verdict v)
 	if (stash_save(conn))
 		conn_park(conn);
 	else
-		conn_free(conn);
+		conn_end(conn, CONN_END_FAULT);
 }
 
 static void
@@ -346,7 +358,7 @@ conn_read(struct cab_conn *conn)
 		return;
 	}
 	if (n < 0) {
-		conn_free(conn);
+		conn_end(conn, CONN_END_RESET);
 		return;
 	}
 	if (n == 0)
@@ -398,7 +410,7 @@ conn_writable(struct cab_conn *conn)
 	if (r == -EAGAIN)
 		conn_park(conn);
 	else if (r < 0)
-		conn_free(conn);
+		conn_end(conn, CONN_END_RESET);
 	else if (conn->phase == CONN_DRAINING)
 		conn_finish(conn);
 	else
@@ -411,8 +423,8 @@ conn_ready(struct cab_conn *conn, bool readable, bool writable, bool broken)
 	if (conn->phase == CONN_LINGERING)
 		linger_read(conn);
 	else if (broken && !(conn->interest & CONN_IN))
-		conn_free(
-		    conn); /* reset, or closed both ways: nobody is left to write to */
+		/* reset, or closed both ways: nobody is left to write to */
+		conn_end(conn, CONN_END_RESET);
 	else if (writable && (conn->interest & CONN_OUT))
 		conn_writable(conn);
 	else if (readable || broken)
@@ -444,7 +456,13 @@ conn_refuse(struct conn_engine *engine, struct cab_running *running, int fd,
 void
 conn_drop(struct cab_conn *conn)
 {
-	conn_free(conn);
+	conn_end(conn, CONN_END_SHUTDOWN);
+}
+
+void
+conn_kill(struct cab_conn *conn)
+{
+	conn_end(conn, CONN_END_BY_HAND);
 }
 
 /* ---- time ---- */
@@ -452,9 +470,17 @@ conn_drop(struct cab_conn *conn)
 static void
 conn_expire(struct cab_conn *conn, enum cab_expiry why)
 {
+	static const uint8_t reasons[] = {
+		[CAB_EXPIRED_FIRST_BYTE] = CONN_END_FIRST_BYTE,
+		[CAB_EXPIRED_IDLE] = CONN_END_IDLE,
+		[CAB_EXPIRED_TOTAL] = CONN_END_TOTAL,
+		[CAB_EXPIRED_SHUTDOWN] = CONN_END_SHUTDOWN,
+	};
 	const struct cab_proto *proto = conn->running->proto;
 	enum cab_verdict v = why == CAB_EXPIRED_SHUTDOWN ? CAB_FINISH : CAB_DROP;
 
+	if (why != CAB_EXPIRED_DEADLINE)
+		conn->end = reasons[why];
 	step_begin(conn);
 	if (proto->expired)
 		v = proto->expired(conn, why);
@@ -514,7 +540,7 @@ conn_timer(struct cab_timer *timer, void *arg)
 		return;
 	}
 	if (conn->phase != CONN_ACTIVE || conn->expired) {
-		conn_free(conn);
+		conn_end(conn, CONN_END_UNSENT);
 		return;
 	}
 	if (!conn_overdue(conn, now, &why))

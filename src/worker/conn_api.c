@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "worker/conn_private.h"
+#include "worker/record.h"
 #include "worker/service.h"
 
 #define LOG_BURST     20 /* records of one service in ... */
@@ -133,7 +134,8 @@ cab_linger(struct cab_conn *conn)
 void
 cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...)
 {
-	char text[512], id[24], peer[CAB_PEER_TEXT];
+	struct event event;
+	char text[512], more[64] = "";
 	uint32_t suppressed = 0;
 	va_list ap;
 
@@ -144,18 +146,11 @@ cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	snprintf(id, sizeof(id), "%" PRIu64, conn->id);
-	peer_text(&conn->peer, peer, sizeof(peer));
-	const struct cab_log_field fields[] = {
-		{ "SERVICE", conn->running->conf->name, 0 },
-		{ "CONN", id, 0 },
-		{ "PEER", peer, 0 },
-	};
 	if (suppressed)
-		log_fields(level, NULL, fields, CAB_N(fields),
-		    "%s (%u records of this service left out)", text, suppressed);
-	else
-		log_fields(level, NULL, fields, CAB_N(fields), "%s", text);
+		snprintf(more, sizeof(more),
+		    " (%" PRIu32 " records of this service left out)", suppressed);
+	record_conn(&event, conn);
+	event_log(&event, level, EVENT_PROTOCOL, "%s%s", text, more);
 }
 
 void

@@ -36,6 +36,21 @@ enum conn_interest {
 	CONN_OUT = 2
 };
 
+/* Why a connection ended, for its record; record.c has the words. */
+enum conn_end {
+	CONN_END_NONE, /* the conversation came to its end */
+	CONN_END_RESET,
+	CONN_END_DROPPED,
+	CONN_END_FIRST_BYTE,
+	CONN_END_IDLE,
+	CONN_END_TOTAL,
+	CONN_END_UNSENT,
+	CONN_END_SHUTDOWN,
+	CONN_END_BY_HAND,
+	CONN_END_FAULT,
+	CONN_ENDS
+};
+
 struct conn_engine;
 struct out_chunk;
 
@@ -66,6 +81,7 @@ struct cab_conn {
 	uint8_t kind;     /* enum loop_kind; first, see worker/loop.h */
 	uint8_t phase;    /* enum conn_phase */
 	uint8_t interest; /* what is being watched */
+	uint8_t end;      /* enum conn_end: the first reason that came up */
 	bool watched : 1; /* known to the event loop */
 	bool at_end : 1;  /* the peer half-closed */
 	bool ended : 1;   /* ... and the protocol knows */
@@ -168,6 +184,8 @@ void conn_refuse(struct conn_engine *engine, struct cab_running *running,
  * connection may be gone afterwards. */
 void conn_shutdown(struct cab_conn *conn);
 void conn_drop(struct cab_conn *conn);
+/* The same, because the administrator wants it. */
+void conn_kill(struct cab_conn *conn);
 
 /* output.c: staging, flushing and the queue. */
 void output_begin(struct conn_engine *engine, struct cab_conn *conn);

@@ -21,6 +21,8 @@ noinst_LIBRARIES += %reldir%/libworker.a
 	%reldir%/service.h \
 	%reldir%/handoff.c \
 	%reldir%/handoff.h \
+	%reldir%/record.c \
+	%reldir%/record.h \
 	%reldir%/sandbox.c \
 	%reldir%/sandbox.h \
 	%reldir%/metrics.c \

@@ -15,6 +15,7 @@
 #include "worker/datagram.h"
 #include "worker/handoff.h"
 #include "worker/loop.h"
+#include "worker/record.h"
 #include "worker/worker.h"
 
 #define EVENTS 256
@@ -71,6 +72,7 @@ loop_timeout(const struct cab_worker *worker)
 	timeout = sooner(timeout, worker->shortage_until_ms, now);
 	timeout = sooner(timeout, worker->handoff_retry_ms, now);
 	timeout = sooner(timeout, worker->stop_ms, now);
+	timeout = sooner(timeout, worker->sweep_ms, now);
 	for (const struct generation *gen = worker->old; gen; gen = gen->next)
 		timeout = sooner(timeout, gen->drain_ms, now);
 	return timeout;
@@ -140,6 +142,7 @@ worker_loop(struct cab_worker *worker)
 		if (turn.channel)
 			worker_messages(worker);
 		worker_turn(worker);
+		record_turn(worker);
 		/* Last, because all of the above may free a place. */
 		accept_turn(worker);
 		atomic_store_explicit(

@@ -372,7 +372,7 @@ on_kill(struct chan_msg *msg)
 	for (struct generation *gen = self.old; gen && !conn; gen = gen->next)
 		conn = generation_find(gen, m->conn_id);
 	if (conn)
-		conn_drop(conn);
+		conn_kill(conn);
 	else
 		(void)handoff_kill(&self, m->conn_id);
 }

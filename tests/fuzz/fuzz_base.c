@@ -234,7 +234,8 @@ static void
 try_journal(const uint8_t *data, size_t len)
 {
 	static char record[1 << 16];
-	const struct cab_log_field field = { "RAW", (const char *)data, len };
+	const struct cab_log_field field = { "RAW", (const char *)data,
+		len, false };
 	struct cab_slice name, value;
 	const char *p = record;
 	unsigned found = 0;

@@ -4,6 +4,7 @@
 
 dist_check_SCRIPTS += \
 	%reldir%/banned \
+	%reldir%/events \
 	%reldir%/functions \
 	%reldir%/layers \
 	%reldir%/listed \
@@ -14,6 +15,7 @@ dist_check_SCRIPTS += \
 	%reldir%/unit
 TESTS += \
 	%reldir%/banned \
+	%reldir%/events \
 	%reldir%/functions \
 	%reldir%/layers \
 	%reldir%/listed \

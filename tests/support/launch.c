@@ -54,6 +54,7 @@ add_service(struct launch_conf *c, const char *name, const char *program)
 		.enabled = true,
 		.exec = exec,
 		.listens = { .v = &somewhere, .n = 1 },
+		.log.sample = 1,
 		.socket.backlog = 1,
 		.file = "test",
 		.line = 1 };

@@ -25,10 +25,12 @@ UNIT_TESTS = \
 	%reldir%/test_timer \
 	%reldir%/test_title \
 	%reldir%/test_log \
+	%reldir%/test_event \
 	%reldir%/test_diag \
 	%reldir%/test_pool \
 	%reldir%/test_acl \
 	%reldir%/test_quota \
+	%reldir%/test_flood \
 	%reldir%/test_rate \
 	%reldir%/test_udpguard \
 	%reldir%/test_board \
@@ -91,10 +93,12 @@ UNIT_TESTS = \
 %canon_reldir%_test_timer_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_title_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_log_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_event_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_diag_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_pool_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_acl_LDADD = $(UNIT_ACCESS)
 %canon_reldir%_test_quota_LDADD = $(UNIT_ACCESS)
+%canon_reldir%_test_flood_LDADD = $(UNIT_ACCESS)
 %canon_reldir%_test_rate_LDADD = $(UNIT_ACCESS)
 %canon_reldir%_test_udpguard_LDADD = $(UNIT_ACCESS)
 %canon_reldir%_test_board_LDADD = $(UNIT_STATS)

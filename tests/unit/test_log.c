@@ -61,10 +61,10 @@ static void
 writes_one_line_each(void **state)
 {
 	const struct cab_log_field fields[] = {
-		{ "SERVICE", "web", 0 },
-		{ "PEER", "evil\nline \"x\"\x1b[2J", 0 },
-		{ "EMPTY", "", 0 },
-		{ "PART", "abcdef", 3 },
+		{ "SERVICE", "web", 0, false },
+		{ "PEER", "evil\nline \"x\"\x1b[2J", 0, false },
+		{ "EMPTY", "", 0, false },
+		{ "PART", "abcdef", 3, false },
 	};
 	FILE *file = tmpfile();
 	char out[4096];
@@ -99,7 +99,7 @@ static void
 cuts_long_records(void **state)
 {
 	char big[20000], out[20000];
-	struct cab_log_field field = { "BIG", big, 0 };
+	struct cab_log_field field = { "BIG", big, 0, false };
 	FILE *file = tmpfile();
 	size_t n, size;
 
@@ -130,7 +130,7 @@ lets_no_raw_byte_through(void **state)
 {
 	FILE *file = tmpfile();
 	char out[65536], value[1];
-	const struct cab_log_field field = { "V", value, 1 };
+	const struct cab_log_field field = { "V", value, 1, false };
 	size_t n, i, lines = 0;
 	int c;
 
@@ -286,9 +286,9 @@ speaks_to_the_journal(void **state)
 	    "CABINETD_RAW\n\x05\0\0\0\0\0\0\0a\nb\0c\n"
 	    "CABINETD_EMPTY=\n";
 	const struct cab_log_field fields[] = {
-		{ "SERVICE", "web", 0 },
-		{ "RAW", "a\nb\0c", 5 },
-		{ "EMPTY", "", 0 },
+		{ "SERVICE", "web", 0, false },
+		{ "RAW", "a\nb\0c", 5, false },
+		{ "EMPTY", "", 0, false },
 	};
 	char out[65536];
 	int fd = fake_journal();
@@ -318,7 +318,7 @@ bounds_journal_records(void **state)
 	(void)state;
 	memset(big, 'x', sizeof(big) - 1);
 	for (i = 0; i < 8; i++)
-		fields[i] = (struct cab_log_field){ "BIG", big, 0 };
+		fields[i] = (struct cab_log_field){ "BIG", big, 0, false };
 	log_open(CAB_LOG_JOURNAL, CAB_LOG_INFO, "t");
 	log_fields(CAB_LOG_INFO, NULL, fields, 8, "%s", big);
 	n = recv(fd, out, sizeof(out), 0);
