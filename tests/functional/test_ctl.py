@@ -214,6 +214,9 @@ def test_a_stuck_worker_hides_nothing(daemon):
     d = daemon([ECHO], workers=1)
     with tcp(port_of(d, "echo")) as sock:
         assert echoes(sock)
+        # It says so at the end of its turn, after the echo has left.
+        wait_until(lambda: ask(d, "status")["processes"][0]["connections"] == 1,
+                   "the worker tells how many it holds")
         worker = d.workers()[0]
         os.kill(worker.pid, signal.SIGSTOP)
         try:
