@@ -37,8 +37,7 @@
 	__attribute__(( \
 	    no_sanitize("address"), no_sanitize("undefined"), noinline))
 
-#define SIGNALS         64 /* the kernel's, not the C library's idea of the last one */
-#define SIGNAL_SET_SIZE (SIGNALS / 8)
+#define SIGNAL_SET_SIZE 8 /* the kernel's, not the C library's */
 
 typedef int step_fn(const struct child_plan *plan);
 
@@ -93,20 +92,15 @@ step_close(const struct child_plan *plan)
 	return 0;
 }
 
+/* None is ignored in the launcher (spawn_own_signals), and execve resets the handlers. */
 static IN_CHILD int
 step_signals(const struct child_plan *plan)
 {
-	/* struct kernel_sigaction of any architecture: SIG_DFL, no flags, empty mask. */
-	unsigned long zero[8] = { 0 };
-	int i;
+	uint64_t none = 0;
 
 	(void)plan;
-	for (i = 1; i <= SIGNALS; i++)
-		if (syscall(SYS_rt_sigaction, i, zero, NULL, SIGNAL_SET_SIZE) < 0 &&
-		    errno != EINVAL)
-			return errno;
 	return check(syscall(
-	    SYS_rt_sigprocmask, SIG_SETMASK, zero, NULL, SIGNAL_SET_SIZE));
+	    SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGNAL_SET_SIZE));
 }
 
 static IN_CHILD int
@@ -196,7 +190,21 @@ step_user(const struct child_plan *plan)
 	return check(syscall(NR_SETRESUID, plan->uid, plan->uid, plan->uid));
 }
 
-/* Exactly the wanted capabilities in every set; ambient, so that they survive execve. */
+static IN_CHILD bool
+has_no_capabilities(struct __user_cap_header_struct *head)
+{
+	struct __user_cap_data_struct data[2];
+
+	return syscall(SYS_capget, head, data) == 0 &&
+	    (data[0].permitted | data[1].permitted | data[0].inheritable |
+		data[1].inheritable) == 0;
+}
+
+/*
+ * Exactly the wanted capabilities in every set; ambient, so that they survive
+ * execve.  The kernel keeps the ambient set within the permitted and inheritable ones,
+ * so what is not raised here is not in it.
+ */
 static IN_CHILD int
 step_capabilities(const struct child_plan *plan)
 {
@@ -208,11 +216,9 @@ step_capabilities(const struct child_plan *plan)
 
 	if (plan->all_capabilities)
 		return 0;
-	/* Kernels before 4.3 have no ambient set to clear. */
-	if (syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0,
-		0) < 0 &&
-	    (errno != EINVAL || plan->capabilities != 0))
-		return errno;
+	/* The change of the user took them: asking costs less than a new set of credentials. */
+	if (plan->capabilities == 0 && has_no_capabilities(&head))
+		return 0;
 	for (i = 0; i < 2; i++) {
 		uint32_t bits = (uint32_t)(plan->capabilities >> 32 * i);
 

@@ -176,10 +176,11 @@ lacks_privileges(struct launcher *l, const char *names)
 
 /* False when the configuration cannot be used. */
 static bool
-take_privileges(struct launcher *l, const struct generation *gen)
+take_privileges(struct launcher *l, struct generation *gen)
 {
 	struct privilege need = privilege_needed(l, gen->conf);
 	char names[256];
+	size_t i;
 	int r;
 
 	if (!privilege_held(l, &need, names, sizeof(names))) {
@@ -191,6 +192,9 @@ take_privileges(struct launcher *l, const struct generation *gen)
 	r = privilege_keep(l, &need);
 	if (r < 0)
 		fatal(EX_OSERR, "cannot give up capabilities: %s", strerror(-r));
+	/* What is gone from ours for good is not dropped once more in every child. */
+	for (i = 0; i < gen->n_services; i++)
+		gen->services[i].plan.drop_bounding &= l->self.bounding;
 	return true;
 }
 
@@ -353,11 +357,11 @@ channel_ready(struct launcher *l, struct source *source, uint32_t events)
 static void
 signals_ready(struct launcher *l, struct source *source, uint32_t events)
 {
-	struct signalfd_siginfo info[16];
+	struct signalfd_siginfo info;
 
 	(void)events;
-	while (read(source->fd, info, sizeof(info)) > 0)
-		continue;
+	/* One SIGCHLD at most is pending; one that comes now makes the descriptor ready again. */
+	(void)!read(source->fd, &info, sizeof(info));
 	reap(l);
 	check_done(l);
 }
@@ -368,17 +372,9 @@ signals_ready(struct launcher *l, struct source *source, uint32_t events)
 static int
 signals_open(struct launcher *l)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t set;
 
-	sigaction(SIGPIPE, &ignore, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGCHLD);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
+	spawn_own_signals();
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	l->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -431,6 +427,9 @@ look_around(struct launcher *l)
 	/* Adopted by us, grandchildren that lost their parent leave no zombies. */
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	(void)prctl(PR_SET_NAME, "cabinetd", 0, 0, 0);
+	/* Where programs start that have no other directory (spawn_plan). */
+	if (chdir("/") < 0)
+		fatal(EX_OSERR, "cannot enter /: %s", strerror(errno));
 #ifndef CAB_SANITIZE
 	/* The leak checker attaches to its own process. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -37,7 +37,8 @@ raises_limit(const struct child_plan *plan)
 struct privilege
 privilege_needed(const struct launcher *l, const struct cab_conf *conf)
 {
-	struct privilege need = { OWN, OWN };
+	/* The bounding set limits execve(2) alone, and the launcher executes nothing itself. */
+	struct privilege need = { OWN, 0 };
 	struct child_plan plan;
 	char **argv;
 	size_t i;
@@ -49,17 +50,17 @@ privilege_needed(const struct launcher *l, const struct cab_conf *conf)
 			continue;
 		free(argv);
 		need.permitted |= plan.capabilities;
+		need.bounding |= plan.capabilities;
 		if (exec->nice < 0)
 			need.permitted |= BIT(CAP_SYS_NICE);
 		if (raises_limit(&plan))
 			need.permitted |= BIT(CAP_SYS_RESOURCE);
 		if (plan.all_capabilities)
 			need.permitted |= l->had_bounding;
-		/* A setuid program gets the bounding set. */
-		if (!plan.no_new_privs)
+		/* Root and a setuid program get the bounding set. */
+		if (plan.all_capabilities || !plan.no_new_privs)
 			need.bounding |= l->had_bounding;
 	}
-	need.bounding |= need.permitted;
 	return need;
 }
 

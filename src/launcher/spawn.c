@@ -3,7 +3,7 @@
  * Making processes.  Launcher only; single-threaded.  clone(2) with CLONE_VM
  * and CLONE_VFORK copies no page tables however large the launcher is, and the
  * failure of a step comes back through the shared memory.  No signal is
- * delivered while the memory is shared.
+ * delivered while the memory is shared: this process never takes any.
  */
 #include "launcher/spawn.h"
 
@@ -12,12 +12,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define STACK_SIZE (64 * 1024)
+#define SIGNALS    64 /* the kernel's, not the C library's idea of the last one */
 
 /* Highest address of the child's stack; below its lowest lies a page that faults. */
 static char *
@@ -41,25 +44,42 @@ stack_top(void)
 	return top;
 }
 
+void
+spawn_own_signals(void)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	/* struct kernel_sigaction of any architecture: SIG_DFL, no flags, empty mask. */
+	static const unsigned long plain[8];
+	struct sigaction action;
+	sigset_t set;
+	size_t i;
+	int n;
+
+	/* Handlers are left alone: execve(2) resets those.  The C library hides two signals. */
+	for (n = 1; n <= SIGNALS; n++)
+		if (sigaction(n, NULL, &action) < 0 ||
+		    action.sa_handler == SIG_IGN)
+			(void)syscall(
+			    SYS_rt_sigaction, n, plain, NULL, SIGNALS / 8);
+	sigfillset(&set);
+	for (i = 0; i < CAB_N(faults); i++)
+		sigdelset(&set, faults[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
 pid_t
 spawn_start(struct child_plan *plan)
 {
 	char *stack = stack_top();
-	sigset_t all, old;
 	pid_t pid;
-	int r;
 
 	plan->failed_step = CHILD_NONE;
 	plan->failed_errno = 0;
 	if (stack == NULL)
 		return -ENOMEM;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
 	pid = clone(child_enter, stack, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
-	r = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)
-		return -r;
+		return -errno;
 	if (plan->failed_step == CHILD_NONE)
 		return pid;
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -224,6 +244,13 @@ plan_limits(const struct spawn_self *self, const struct cab_exec *exec,
 		};
 }
 
+/* NULL where we are, or chroot leads, already. */
+static const char *
+directory_of(const struct cab_exec *exec)
+{
+	return strcmp(exec->directory, "/") == 0 ? NULL : exec->directory;
+}
+
 int
 spawn_plan(const struct spawn_self *self, const struct cab_exec *exec,
     struct child_plan *plan, char ***ret_argv)
@@ -243,7 +270,7 @@ spawn_plan(const struct spawn_self *self, const struct cab_exec *exec,
 		.in_out = -1,
 		.error = -1,
 		.chroot = exec->chroot,
-		.directory = exec->directory,
+		.directory = directory_of(exec),
 		.umask_bits = (mode_t)exec->umask_bits,
 		.nice = self->nice + (int)exec->nice,
 		.set_nice = exec->nice != 0,

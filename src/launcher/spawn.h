@@ -23,9 +23,16 @@ struct spawn_self {
 void spawn_self_look(struct spawn_self *self);
 
 /*
+ * To be called once, before the first start: programs get the signal actions of
+ * this process, so none may be ignored here, and as one that is delivered to a
+ * child would find our memory, all that are not faults stay blocked.
+ */
+void spawn_own_signals(void);
+
+/*
  * Makes the part of the plan that is the same for all connections.  The plan
  * points into exec and argv, which must outlive it; argv is fresh memory, the
- * caller's to free.  0, or -ENOMEM.
+ * caller's to free.  Starts are to be made in the directory /.  0, or -ENOMEM.
  */
 int spawn_plan(const struct spawn_self *self, const struct cab_exec *exec, struct child_plan *plan, char ***ret_argv);
 

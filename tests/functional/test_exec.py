@@ -367,6 +367,37 @@ def test_another_user_and_group(daemon):
 
 
 @needs_root
+@pytest.mark.parametrize("alone", [True, False])
+def test_no_program_has_the_bounding_set_of_another(daemon, alone):
+    """What the launcher keeps for one service is no part of the next one's."""
+    raw = 1 << 13
+    account = {"user": UNPRIVILEGED}
+    kinds = {"plain": account,
+             "raw": {"capabilities": ["net_raw"], **account}}
+    if not alone:
+        kinds["sudo"] = {"no_new_privileges": False, **account}
+    ports = {name: free_port() for name in kinds}
+    daemon(services=[{
+        "name": name, "listen": f"tcp://127.0.0.1:{ports[name]}",
+        "exec": {"program": PYTHON, "args": ["-I", "-S", "-c", PROBE], **more}}
+        for name, more in kinds.items()])
+    found = {}
+    for name in kinds:
+        with tcp(ports[name]) as sock:
+            found[name] = json.loads(receive_all(sock, reset_ok=True))
+    bits = {name: {key: int(found[name]["status Cap" + key], 16)
+                   for key in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
+            for name in kinds}
+    assert set(bits["plain"].values()) == {0}
+    assert set(bits["raw"].values()) == {raw}
+    if not alone:
+        with open("/proc/self/status", encoding="ascii") as status:
+            own = re.search(r"^CapBnd:\s*(\w+)", status.read(), re.M).group(1)
+        assert bits["sudo"] == {"Inh": 0, "Prm": 0, "Eff": 0,
+                                "Bnd": int(own, 16), "Amb": 0}
+
+
+@needs_root
 def test_root_only_where_it_was_asked_for(daemon):
     port = free_port()
     daemon(services=[{"name": "probe", "listen": f"tcp://127.0.0.1:{port}",
