@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+System calls per operation, counted with strace on the worker.  A count is not a
+time: it says on every machine the same.
+
+What has to be done comes in rounds, each put before a worker that is stopped
+meanwhile, so that it finds all of it at once and no chance decides how much one
+epoll_wait returns.
+"""
+
+import collections
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import (ROOT, Process, free_port, receive, receive_all, tcp, udp,
+                     wait_until)
+
+ROUNDS = 16
+CLIENTS = 64
+SETTLED = 3             # s without a change, for the cache of small files
+WAITING = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "restart_syscall")
+
+pytestmark = [
+    pytest.mark.skipif(not ROOT, reason="only root may trace the worker, which "
+                       "runs as another user"),
+    pytest.mark.skipif(shutil.which("strace") is None,
+                       reason="strace is not installed")]
+
+
+class Calls:
+    """The system calls of a process, from attach to detach."""
+
+    def __init__(self, pid, path):
+        self.path = path
+        self.strace = subprocess.Popen(
+            ["strace", "-p", str(pid), "-o", str(path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        line = self.strace.stderr.readline().decode("utf-8", "replace")
+        if "attached" not in line:
+            self.__exit__()
+            pytest.skip("processes cannot be traced here: " + line.strip())
+        return self
+
+    def __exit__(self, *_):
+        self.strace.send_signal(signal.SIGINT)
+        self.strace.wait(30)
+        self.strace.stderr.close()
+
+    def count(self):
+        """How often each was made; those that found nothing, apart."""
+        found = collections.Counter()
+        for line in self.path.read_text("utf-8", "replace").splitlines():
+            name = re.match(r"(\w+)\(", line)
+            if name and name.group(1) in WAITING:
+                found["waiting"] += 1
+            elif name and re.search(r"= -1 EAGAIN\b", line):
+                found[name.group(1) + " in vain"] += 1
+            elif name:
+                found[name.group(1)] += 1
+        return found
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """What the block does is there before the process goes on."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: Process(pid).state in "tT", "the worker stops",
+                   pause=0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def judge(calls, operations, each):
+    """
+    At most so many calls for each operation.  Beyond them: one in sixteen
+    operations may share a wait or an attempt in vain, and the once-in-a-second
+    work of the worker may come in between.
+    """
+    counts = calls.count()
+    work = sum(n for name, n in counts.items()
+               if name != "waiting" and not name.endswith("in vain"))
+    shared = sum(counts.values()) - work
+    listing = "\n".join(f"  {name:20} {n:6} {n / operations:8.3f} each"
+                        for name, n in counts.most_common())
+    listing = f"{operations} operations:\n{listing}\n" \
+        + calls.path.read_text("utf-8", "replace")[-3000:]
+    assert each < 1 or work >= each * operations, \
+        "calls were missed; " + listing
+    assert work <= each * operations + operations / 50, listing
+    assert shared <= operations / 8, listing
+
+
+@pytest.fixture
+def serve(daemon, work):
+    """Starts one service with one worker; its port and the worker's pid."""
+    def start(scheme="tcp", **service):
+        port = free_port()
+        running = daemon(workers=1, services=[
+            {"name": "counted", "listen": f"{scheme}://127.0.0.1:{port}",
+             **service}])
+        return port, running.workers()[0].pid
+    return start
+
+
+def persistent(port, pid, work, request, n_reply):
+    """Rounds of one request on each of the connections that stay."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(tcp(port)) for _ in range(CLIENTS)]
+        for client in clients:          # accepted, and whatever is cached, is
+            client.sendall(request)
+            receive(client, n_reply)
+        with Calls(pid, work / "calls") as calls:
+            for _ in range(ROUNDS):
+                with stopped(pid):
+                    for client in clients:
+                        client.sendall(request)
+                for client in clients:
+                    receive(client, n_reply)
+    return calls
+
+
+def one_each(port, pid, work, request):
+    """Rounds of connections that are there, with their request, at once."""
+    with tcp(port) as client:           # whatever is cached, is
+        client.sendall(request)
+        assert receive_all(client)
+    with Calls(pid, work / "calls") as calls:
+        for _ in range(ROUNDS):
+            with contextlib.ExitStack() as stack:
+                with stopped(pid):
+                    clients = [stack.enter_context(tcp(port))
+                               for _ in range(CLIENTS)]
+                    for client in clients:
+                        client.sendall(request)
+                for client in clients:
+                    assert receive_all(client)
+    return calls
+
+
+def get(path, *fields):
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def reply_length(port, request):
+    with tcp(port) as client:
+        client.sendall(request)
+        client.shutdown(1)
+        return len(receive_all(client))
+
+
+def test_echo(serve, work):
+    """recv, send."""
+    port, pid = serve(protocol="echo")
+    calls = persistent(port, pid, work, b"x" * 64, 64)
+    judge(calls, ROUNDS * CLIENTS, 2)
+
+
+def test_daytime(serve, work):
+    """accept, send, close."""
+    port, pid = serve(protocol="daytime")
+    judge(one_each(port, pid, work, b""), ROUNDS * CLIENTS, 3)
+
+
+@pytest.mark.parametrize("path", ["/ok", "/small.txt"])
+def test_http_keep_alive(serve, work, path):
+    """recv, send: for a fixed reply and for a small file that is in use."""
+    (work / "www").mkdir()
+    small = work / "www/small.txt"
+    small.write_text("x" * 1024)
+    # What changed a moment ago is not taken from the cache.
+    wait_until(lambda: time.time() > small.stat().st_ctime + SETTLED,
+               "the file is settled")
+    port, pid = serve(protocol="http", http={
+        "root": work / "www",
+        "routes": [{"path": "/ok", "status": 200, "body": "ok\n"}]})
+    length = reply_length(port, get(path))
+    calls = persistent(port, pid, work, get(path), length)
+    judge(calls, ROUNDS * CLIENTS, 2)
+
+
+def test_http_connection_each(serve, work):
+    """accept, recv, send, close."""
+    port, pid = serve(protocol="http", http={
+        "routes": [{"path": "/ok", "status": 200, "body": "ok\n"}]})
+    calls = one_each(port, pid, work, get("/ok", "Connection: close"))
+    judge(calls, ROUNDS * CLIENTS, 4)
+
+
+def test_udp_echo(serve, work):
+    """A share of recvmmsg and sendmmsg: batches of at least sixteen."""
+    port, pid = serve("udp", protocol="echo",
+                      limits={"per_source_rate": "1000000/s"})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(udp(port)) for _ in range(CLIENTS)]
+        with Calls(pid, work / "calls") as calls:
+            for _ in range(ROUNDS):
+                with stopped(pid):
+                    for client in clients:
+                        client.send(b"x" * 64)
+                for client in clients:
+                    assert client.recv(100) == b"x" * 64
+    judge(calls, ROUNDS * CLIENTS, 2 / 16)
