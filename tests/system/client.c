@@ -45,6 +45,7 @@ struct mode {
 	const char *request;
 	unsigned per_conn; /* requests on one connection, then another is opened */
 	bool to_eof;       /* the reply ends where the stream does */
+	bool datagrams;
 	enum verdict (*reply)(struct conn *c);
 };
 
@@ -139,14 +140,16 @@ reply_line(struct conn *c)
 
 static const struct mode modes[] = {
 	{ "http-keep", "GET / HTTP/1.1\r\nHost: test\r\n\r\n", 200, false,
-	    reply_http },
+	    false, reply_http },
 	{ "http-close",
 	    "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", 1,
-	    true, reply_http },
-	{ "echo", echo_text, 20, false, reply_echo },
+	    true, false, reply_http },
+	{ "echo", echo_text, 20, false, false, reply_echo },
 	/* One connection for as long as there is load. */
-	{ "echo-long", echo_text, 0, false, reply_echo },
-	{ "line", "", 1, true, reply_line },
+	{ "echo-long", echo_text, 0, false, false, reply_echo },
+	{ "line", "", 1, true, false, reply_line },
+	/* A datagram, then its reply; 20 from one port. */
+	{ "echo-udp", echo_text, 20, false, true, reply_echo },
 };
 
 /* ---- connections -------------------------------------------------------------- */
@@ -268,8 +271,10 @@ open_conn(struct conn *c)
 
 	if (!take_request())
 		return;
-	c->fd = socket(
-	    t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = socket(t->addr.ss_family,
+	    (t->mode->datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK |
+		SOCK_CLOEXEC,
+	    0);
 	if (c->fd < 0)
 		die("socket");
 	n_open++;
@@ -278,7 +283,9 @@ open_conn(struct conn *c)
 	c->n = 0;
 	c->connecting = true;
 	c->port = 0;
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!t->mode->datagrams)
+		setsockopt(
+		    c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (t->addr.ss_family == AF_INET)
 		bind_source(c->fd);
 	if (connect(c->fd, (const struct sockaddr *)&t->addr, t->n_addr) < 0 &&

@@ -10,6 +10,7 @@ Nothing outside the machine is changed, and nothing of it stays (see keeper).
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -462,6 +464,67 @@ class Load:
         assert report["ok"] > 0, report
         assert report["failed"] == 0, f"{report}\n{self.failures[:20]}"
         return report
+
+
+def inside(machine, what):
+    """Calls what in a thread that is in the machine's network; its result."""
+    found = []
+
+    def enter():
+        with open(f"/proc/{machine.leader}/ns/net", "rb") as net:
+            if ctypes.CDLL(None, use_errno=True).setns(net.fileno(), 0) == 0:
+                found.append(what())
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found, os.strerror(ctypes.get_errno())
+    return found[0]
+
+
+class Held:
+    """
+    One TCP connection from inside the machine, open until it is closed.
+
+    say() sends a line and returns the one that comes back, "" if the server
+    has closed instead.
+    """
+
+    def __init__(self, machine, port, address="127.0.0.1"):
+        self._socket = inside(machine, lambda: socket.create_connection(
+            (address, port), PATIENCE))
+        self._stream = self._socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self._stream.close()
+        self._socket.close()
+
+    def send(self, text):
+        self._socket.sendall(text.encode() + b"\n")
+
+    def line(self):
+        with contextlib.suppress(ConnectionResetError):
+            return self._stream.readline().decode().rstrip("\n")
+        return ""
+
+    def say(self, text):
+        try:
+            self.send(text)
+        except (BrokenPipeError, ConnectionResetError):
+            return ""
+        return self.line()
+
+    def ended(self):
+        """True once the server has closed, for one that says nothing else."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK |
+                                     socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
 
 
 def freeze(pid):

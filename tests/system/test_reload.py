@@ -12,7 +12,7 @@ from rig import Load, wait_until
 SERVICE = "cabinetd.service"
 LOAD = ("http-keep:127.0.0.1:8080:6", "http-close:127.0.0.1:8080:4",
         "http-close:[::1]:8080:2", "echo:127.0.0.1:8007:4",
-        "line:127.0.0.1:8013:2")
+        "echo-udp:127.0.0.1:8007:2", "line:127.0.0.1:8013:2")
 
 
 def config(turn):
@@ -26,7 +26,8 @@ def config(turn):
         'http = { routes = ( { path = "/"; body = "turn %d\\n"; } ); }; '
         'timeouts = { idle = "%ds"; }; }' % (turn, 60 + turn % 7),
         '{ name = "echo"; listen = ( "tcp://127.0.0.1:8007", '
-        '"udp://127.0.0.1:%d" ); protocol = "echo"; '
+        '"udp://127.0.0.1:8007", "udp://127.0.0.1:%d" ); protocol = "echo"; '
+        'limits = { per_source_rate = 0; }; '
         'socket = { backlog = %d; }; }' % (9000 + turn % 10,
                                            1024 + turn % 3),
         '{ name = "day"; listen = "tcp://127.0.0.1:8013"; '

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from rig import Load, status_of, wait_until
+from rig import Held, Load, status_of, wait_until
 
 SERVICE = "cabinetd.service"
 CONFIG = """services = (
@@ -174,6 +174,49 @@ def test_stop_leaves_nothing(serve):
             and status_of(pid)["State"][0] not in "ZX"]
     assert left == [], [before[pid] for pid in left]
     assert not machine.processes(SERVICE)
+
+
+SLOW = """services = (
+  { name = "slow"; listen = "tcp://127.0.0.1:8072";
+    exec = { program = "/bin/sh"; user = "nobody";
+             args = ( "-c", "read x; echo on; sleep 2; echo $x" ); }; },
+  { name = "echo"; listen = "tcp://127.0.0.1:8007"; protocol = "echo"; }
+);
+"""
+
+
+def test_stop_lets_exchanges_finish(serve):
+    machine = serve(SLOW)
+    with Held(machine, 8072) as held:
+        assert held.say("my answer") == "on"
+        machine.systemctl("stop", SERVICE)
+        assert held.line() == "my answer"
+        assert held.line() == ""
+    assert not machine.processes(SERVICE)
+
+
+def test_stop_ends_what_does_not_finish(serve):
+    """At the daemon's deadline, before systemd would use force."""
+    machine = serve(SLOW.replace("sleep 2", "sleep 1000"))
+    with Held(machine, 8072) as program, Held(machine, 8007) as idle:
+        assert program.say("my answer") == "on"
+        assert idle.say("hello") == "hello"
+        begun = machine.cursor()
+        machine.systemctl("stop", SERVICE)
+        assert program.line() == "" and idle.line() == ""
+    said = machine.log(SERVICE, begun)
+    assert "timed out" not in said and "Killing" not in said, said
+    assert not machine.processes(SERVICE)
+
+
+def test_stop_and_start_begins_anew(serve):
+    """No socket and no switch survives a stop."""
+    machine = serve(CONFIG)
+    machine.run("cabinetctl", "disable", "web")
+    machine.systemctl("stop", SERVICE)
+    assert machine.run("ss", "-Hltn", "sport = :7").out == ""
+    machine.systemctl("start", SERVICE)
+    assert machine.run("curl", "-sS", "http://127.0.0.1:8080/").out == "hello\n"
 
 
 def test_killed_supervisor_is_started_again(serve):
