@@ -19,6 +19,8 @@
 #include "conf/subject.h"
 
 #define NOBODY "nobody"
+/* New clients wait while the daemon stops, so not as long as after a reload. */
+#define STOP_DRAIN_MS 10000
 
 struct conf_at
 subject_place(const struct subject *s, const void *field)
@@ -319,6 +321,9 @@ check_top(struct conf_reading *r)
 		conf->control_line = written->line;
 	else if (!r->source->privileged)
 		conf->control = own_control(&s);
+	conf->stop_drain = origin_get(&r->origins, &conf->drain) != NULL ?
+	    conf->drain :
+	    STOP_DRAIN_MS;
 	return s.good;
 }
 
@@ -443,6 +448,15 @@ check_limits(struct subject *s)
 }
 
 static void
+check_drain(struct subject *s)
+{
+	struct cab_timeouts *timeouts = &s->service->timeouts;
+
+	if (origin_get(&s->r->origins, &timeouts->drain) == NULL)
+		timeouts->drain = s->r->conf->drain;
+}
+
+static void
 check_service(struct conf_reading *r, size_t index)
 {
 	struct cab_service *service = &r->services[index];
@@ -465,6 +479,7 @@ check_service(struct conf_reading *r, size_t index)
 	check_access(&s);
 	check_ports(&s);
 	check_limits(&s);
+	check_drain(&s);
 }
 
 void

@@ -254,8 +254,7 @@ exec_timeouts(struct subject *s)
 		warn(s,
 		    subject_own(s, &timeouts->idle) ? &timeouts->idle :
 						      &timeouts->first_byte,
-		    "timeouts: first_byte and idle do not hold for a program, "
-		    "only total does");
+		    "timeouts: first_byte and idle do not hold for a program");
 	timeouts->first_byte = timeouts->idle = 0;
 	if (origin_get(&s->r->origins, &timeouts->total) == NULL)
 		timeouts->total = 0;

@@ -94,3 +94,20 @@ conf_find(const struct cab_conf *conf, const char *name)
 			return &conf->services[i];
 	return NULL;
 }
+
+bool
+conf_keeps(const struct cab_conf *conf, const struct cab_service *service,
+    size_t *cursor)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_services; i++) {
+		size_t at = (*cursor + i) % conf->n_services;
+
+		if (strcmp(conf->services[at].name, service->name) != 0)
+			continue;
+		*cursor = at + 1;
+		return conf_service_equal(&conf->services[at], service) == 1;
+	}
+	return false;
+}

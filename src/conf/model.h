@@ -26,6 +26,7 @@ struct cab_limits {
 
 struct cab_timeouts {
 	int64_t first_byte, idle, total; /* ms, 0: none */
+	int64_t drain;                   /* ms, for what is left of a changed or dropped service; 0: at once */
 };
 
 struct cab_access {
@@ -102,6 +103,8 @@ struct cab_conf {
 	int64_t control_line; /* COMPUTED: where control was written, 0: it was not */
 	struct cab_account admin_group; /* may look through the control socket */
 	const char *include;
+	int64_t drain;      /* ms: for services that do not say */
+	int64_t stop_drain; /* COMPUTED: ms, when the daemon stops */
 	struct cab_log_opts log;
 	const struct cab_service *services;
 	size_t n_services;
@@ -124,6 +127,12 @@ extern const struct cab_group conf_group_service; /* struct cab_service, without
 void conf_free(struct cab_conf *conf);
 
 const struct cab_service *conf_find(const struct cab_conf *conf, const char *name);
+
+/*
+ * True when conf has this service, of another configuration, as it is there.
+ * *cursor starts at 0: whoever asks for the services in order has no search to pay for.
+ */
+bool conf_keeps(const struct cab_conf *conf, const struct cab_service *service, size_t *cursor);
 
 /* ---- reading (config role) ------------------------------------------ */
 
@@ -160,6 +169,9 @@ int conf_dump_schema(const struct cab_desc *const descs[], struct cab_buf *out);
 /* Flat bytes; equal services have equal bytes, so a plan compares with memcmp. 0 or -errno. */
 int conf_encode(const struct cab_conf *conf, struct cab_buf *out);
 int conf_encode_service(const struct cab_service *service, struct cab_buf *out);
+
+/* 1 when the two say the same, 0 when not, or -errno. */
+int conf_service_equal(const struct cab_service *a, const struct cab_service *b);
 
 /* The reverse.  The bytes are not trusted: every length, index and enum is checked; -EBADMSG, -ENOMEM. */
 int conf_decode(const struct cab_desc *const descs[], const void *bytes, size_t n, struct cab_conf **ret);

@@ -83,6 +83,14 @@ static const struct cab_opt timeouts_rows[] = {
 	    .def = "1h",
 	    .help = "longest life of a connection or program; 0: none, which "
 		    "is the default for programs" },
+	{ .name = "drain",
+	    .type = CAB_T_TIME,
+	    .flags = CAB_F_UNSET,
+	    AT(cab_timeouts, drain),
+	    .max = MOST_TIME,
+	    .def = "1min",
+	    .help = "how long what is open goes on when the service is changed "
+		    "or dropped; 0: not at all; without it the daemon's drain" },
 };
 static const struct cab_group timeouts_group = { .name = "timeouts",
 	.opts = timeouts_rows,
@@ -503,6 +511,19 @@ static const struct cab_opt top_rows[] = {
 	    .max = 4095,
 	    .help = "directory of drop-in files (*.conf); without it this "
 		    "file's name and \".d\"; \"\": none" },
+	{ .name = "drain",
+	    .type = CAB_T_TIME,
+	    .flags = CAB_F_UNSET,
+	    AT(cab_conf, drain),
+	    .max = MOST_TIME,
+	    .def = "1min",
+	    .help = "how long connections and programs may go on when their "
+		    "service is changed or dropped, or the daemon stops; 0: "
+		    "not at all; without it 1 min, and 10 s at the stop" },
+	{ .name = "stop_drain",
+	    .type = CAB_T_TIME,
+	    .flags = CAB_F_COMPUTED,
+	    AT(cab_conf, stop_drain) },
 	{ .name = "log",
 	    .type = CAB_T_SUB,
 	    AT(cab_conf, log),

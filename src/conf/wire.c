@@ -277,6 +277,24 @@ conf_encode_service(const struct cab_service *service, struct cab_buf *out)
 	return o.error;
 }
 
+int
+conf_service_equal(const struct cab_service *a, const struct cab_service *b)
+{
+	struct cab_buf one = CAB_BUF_INIT(0), two = CAB_BUF_INIT(0);
+	int r;
+
+	r = conf_encode_service(a, &one);
+	if (r == 0)
+		r = conf_encode_service(b, &two);
+	if (r == 0)
+		r = buf_len(&one) == buf_len(&two) &&
+		    memcmp(buf_slice(&one).p, buf_slice(&two).p,
+			buf_len(&one)) == 0;
+	buf_release(&one);
+	buf_release(&two);
+	return r;
+}
+
 /* The rows that every configuration has, protocols' own apart. */
 static uint64_t
 wire_common_hash(void)

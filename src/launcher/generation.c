@@ -2,13 +2,16 @@
 /*
  * The configurations that the launcher keeps: the newest, those of which
  * something still runs, and a few before, because a worker may still pass on
- * connections that it admitted under one of them.
+ * connections that it admitted under one of them.  Programs of a service that
+ * the newest one has as it was go on; the others get a deadline.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "launcher/reap.h"
 #include "launcher/state.h"
 
 #define KEPT 4 /* newest ones, whether used or not */
@@ -144,12 +147,37 @@ generations_trim(struct launcher *l)
 	}
 }
 
+/* Only programs' services of older configurations matter. */
+static void
+drain_replaced(struct launcher *l, const struct cab_conf *conf)
+{
+	struct generation *gen;
+	size_t i, cursor;
+
+	for (gen = l->generations->next; gen != NULL; gen = gen->next) {
+		cursor = 0;
+		for (i = 0; i < gen->n_services; i++) {
+			struct program_service *s = &gen->services[i];
+
+			if (s->conf == NULL)
+				continue;
+			if (conf_keeps(conf, s->conf, &cursor))
+				s->drain_ms = 0; /* back after a roll-back, too */
+			else if (s->drain_ms == 0)
+				s->drain_ms = clock_ms() +
+				    (uint64_t)s->conf->timeouts.drain;
+		}
+	}
+}
+
 void
 generation_use(struct launcher *l, struct generation *gen)
 {
 	gen->next = l->generations;
 	l->generations = gen;
 	generations_trim(l);
+	drain_replaced(l, gen->conf);
+	programs_schedule(l);
 }
 
 void

@@ -38,22 +38,82 @@ kill_group(const struct program *program, int signal)
 		(void)kill(program->pid, signal);
 }
 
+/* Why a program was told to end. */
+struct end_reason {
+	const char *verdict, *text;
+};
+
+static const struct end_reason
+    by_hand = { "ended", "" },
+    timed_out = { "timeout", " because its time (timeouts.total) was up" },
+    drained = { "ended", " because its service was changed or dropped" };
+
+static bool
+drain_is_over(const struct program *program)
+{
+	uint64_t drain_ms = program->service->drain_ms;
+
+	return drain_ms != 0 && drain_ms <= clock_ms();
+}
+
 static void
 limit_reached(struct launcher *l, struct alarm *alarm)
 {
 	struct program *program = (struct program *)(void *)((char *)alarm -
 	    offsetof(struct program, limit));
 
+	if (program->why == NULL)
+		program->why = drain_is_over(program) ? &drained : &timed_out;
 	kill_group(program, program->told == 0 ? SIGTERM : SIGKILL);
 	if (program->told++ == 0)
 		alarm_set(l, alarm, KILL_AFTER_MS);
+}
+
+/* When it has to be ended; UINT64_MAX: never. */
+static uint64_t
+program_due(const struct program *program)
+{
+	int64_t total = program->service->conf->timeouts.total;
+	uint64_t due = program->service->drain_ms, limit;
+
+	if (due == 0)
+		due = UINT64_MAX;
+	/* A program with a listening socket has no single connection to limit. */
+	if (total <= 0 || program->waiting != NULL)
+		return due;
+	limit = program->started_ns / 1000000 + (uint64_t)total;
+	return limit < due ? limit : due;
+}
+
+static void
+program_schedule(struct launcher *l, struct program *program)
+{
+	uint64_t now = clock_ms(), due = program_due(program);
+
+	if (program->told > 0)
+		return; /* the alarm is for SIGKILL */
+	if (due == UINT64_MAX)
+		alarm_clear(l, &program->limit);
+	else
+		alarm_set(l, &program->limit, due > now ? due - now : 0);
+}
+
+void
+programs_schedule(struct launcher *l)
+{
+	struct program *program;
+	unsigned i;
+
+	for (i = 0; i < PROGRAM_BUCKETS; i++)
+		for (program = l->buckets[i]; program != NULL;
+		     program = program->next)
+			program_schedule(l, program);
 }
 
 void
 program_add(struct launcher *l, struct program *program)
 {
 	struct program **head = bucket(l, program->pid);
-	const struct cab_service *conf = program->service->conf;
 
 	program->next = *head;
 	*head = program;
@@ -63,9 +123,7 @@ program_add(struct launcher *l, struct program *program)
 	if (program->output != NULL)
 		output_attach(program->output, program);
 	program->limit.ring = limit_reached;
-	/* A program with a listening socket has no single connection to limit. */
-	if (conf->timeouts.total > 0 && program->waiting == NULL)
-		alarm_set(l, &program->limit, (uint64_t)conf->timeouts.total);
+	program_schedule(l, program);
 }
 
 /* ---- the end of one ------------------------------------------------------------- */
@@ -78,22 +136,19 @@ micros(const struct timeval *tv)
 
 /* "ended with status 3", "was ended by signal 9 (KILL)". */
 static const char *
-status_text(char *dst, size_t cap, int status, bool limited)
+status_text(
+    char *dst, size_t cap, int status, const struct end_reason *why)
 {
 	const char *name;
-	int n;
 
 	if (WIFEXITED(status)) {
 		snprintf(dst, cap, "ended with status %d", WEXITSTATUS(status));
 		return dst;
 	}
 	name = sigabbrev_np(WTERMSIG(status));
-	n = snprintf(dst, cap, "was ended by signal %d (%s)%s",
-	    WTERMSIG(status), name != NULL ? name : "real-time",
-	    WCOREDUMP(status) ? ", core dumped" : "");
-	if (limited && n > 0 && (size_t)n < cap)
-		snprintf(dst + n, cap - (size_t)n,
-		    " because its time (timeouts.total) was up");
+	snprintf(dst, cap, "was ended by signal %d (%s)%s%s", WTERMSIG(status),
+	    name != NULL ? name : "real-time",
+	    WCOREDUMP(status) ? ", core dumped" : "", why != NULL ? why->text : "");
 	return dst;
 }
 
@@ -124,7 +179,7 @@ verdict_of(const struct program *program, bool good)
 		return "served";
 	if (program->told == 0)
 		return "failed";
-	return program->by_hand ? "ended" : "timeout";
+	return program->why != NULL ? program->why->verdict : "ended";
 }
 
 static void
@@ -148,8 +203,7 @@ log_end(struct launcher *l, const struct program *program, int status,
 	if ((!log->connections || program->waiting != NULL) &&
 	    !record_gate(l, &s->exits, ENDS_BURST, &held))
 		return;
-	status_text(what, sizeof(what), status,
-	    program->told > 0 && !program->by_hand);
+	status_text(what, sizeof(what), status, program->why);
 	record_begin(
 	    &event, s->name, program->conn_id, &program->peer, program->pid);
 	event_local(&event, &program->local);
@@ -238,7 +292,7 @@ program_kill(struct launcher *l, uint64_t conn_id)
 		     program = program->next)
 			if (program->waiting == NULL && program->told == 0 &&
 			    program->conn_id == conn_id) {
-				program->by_hand = true;
+				program->why = &by_hand;
 				limit_reached(l, &program->limit);
 			}
 }

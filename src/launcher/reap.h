@@ -11,6 +11,9 @@
 /* A program that has just been started; its fields but the chain and the limit are filled in.  From now on the table's. */
 void program_add(struct launcher *l, struct program *program);
 
+/* After the deadlines of services have changed: programs have them, too. */
+void programs_schedule(struct launcher *l);
+
 /* Takes leave of every child that has ended. */
 void reap(struct launcher *l);
 

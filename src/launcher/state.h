@@ -60,6 +60,7 @@ struct program_service {
 	struct child_plan plan; /* all but environment and descriptors */
 	char **argv;
 	uint32_t slot; /* scoreboard service slot, UINT32_MAX: not told */
+	uint64_t drain_ms; /* it is another one now, or gone: when its programs are ended; 0: not so */
 };
 
 struct generation {
@@ -102,7 +103,7 @@ struct program {
 	uint64_t started_ns;
 	struct alarm limit;
 	unsigned told; /* 0, then 1: SIGTERM sent, 2: SIGKILL sent */
-	bool by_hand;  /* the administrator ended it, not its time */
+	const struct end_reason *why; /* it was told; NULL: it was not */
 };
 
 #define PROGRAM_BUCKETS 1024

@@ -69,6 +69,7 @@ const struct cab_peer *cab_peer(const struct cab_conn *conn);
 const struct cab_peer *cab_local(struct cab_conn *conn); /* asks the kernel once */
 uint64_t cab_id(const struct cab_conn *conn);            /* unique while the daemon runs */
 uint64_t cab_now_ms(void);                               /* monotonic, cached */
+bool cab_replaced(const struct cab_conn *conn); /* its service has been changed or dropped: better no further exchange */
 
 /* ---- control ---- */
 

@@ -147,7 +147,8 @@ turn_make(struct cab_conn *conn, const struct http_request *req)
 		.conn = conn,
 		.service = service_of(conn),
 		.req = req,
-		.keep = req->keep_alive && !state->last,
+		.keep = req->keep_alive && !state->last &&
+		    !cab_replaced(conn),
 	};
 }
 

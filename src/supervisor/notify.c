@@ -115,12 +115,15 @@ notify_reloading(void)
 }
 
 void
-notify_stopping(const char *fmt, ...)
+notify_stopping(uint64_t within_ms, const char *fmt, ...)
 {
+	char state[80];
 	va_list ap;
 
+	snprintf(state, sizeof(state),
+	    "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\n", within_ms * 1000);
 	va_start(ap, fmt);
-	notify("STOPPING=1\n", fmt, ap);
+	notify(state, fmt, ap);
 	va_end(ap);
 }
 

@@ -7,6 +7,7 @@
 #define CAB_SUPERVISOR_NOTIFY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 struct notify_watchdog;
@@ -17,7 +18,9 @@ void notify_ready(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A reload has begun; notify_ready ends it, whichever way it went. */
 void notify_reloading(void);
 
-void notify_stopping(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* It stops, which may take so long, whatever TimeoutStopSec= says. */
+void notify_stopping(uint64_t within_ms, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

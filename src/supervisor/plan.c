@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/addr.h"
-#include "base/buf.h"
 #include "stats/board.h"
 
 /* ---- services ------------------------------------------------------------------ */
@@ -40,25 +39,6 @@ names_sorted(const struct cab_conf *conf)
 	return order;
 }
 
-/* 1 when the two say the same, 0 when not, or -errno. */
-static int
-service_equal(const struct cab_service *a, const struct cab_service *b)
-{
-	struct cab_buf one = CAB_BUF_INIT(0), two = CAB_BUF_INIT(0);
-	int r;
-
-	r = conf_encode_service(a, &one);
-	if (r == 0)
-		r = conf_encode_service(b, &two);
-	if (r == 0)
-		r = buf_len(&one) == buf_len(&two) &&
-		    memcmp(buf_slice(&one).p, buf_slice(&two).p,
-			buf_len(&one)) == 0;
-	buf_release(&one);
-	buf_release(&two);
-	return r;
-}
-
 /* Pairs the services by name; those that stay keep their slot. */
 static int
 match_services(const struct cab_conf *old, const struct plan *old_plan,
@@ -77,7 +57,7 @@ match_services(const struct cab_conf *old, const struct plan *old_plan,
 			order < 0 ? i++ : k++;
 			continue;
 		}
-		r = service_equal(a, b);
+		r = conf_service_equal(a, b);
 		if (r >= 0) {
 			struct plan_service *s = &plan->services[is[k]];
 

@@ -27,7 +27,6 @@
 #define HEALTHY       (10 * ROLE_SEC) /* having lived so long, a role starts afresh */
 #define OUTAGE_MOST \
 	(3 * RESTART_MOST)        /* out of service for longer is a fault */
-#define STOP_GRACE (2 * ROLE_SEC) /* to exit after the drain deadline */
 
 static void role_start(struct role *role);
 
@@ -268,7 +267,7 @@ static void
 role_stop(struct role *role, uint64_t drain_ms)
 {
 	struct msg_stop body = { .drain_ms = drain_ms };
-	uint64_t wait = drain_ms * ROLE_MSEC + STOP_GRACE;
+	uint64_t wait = (drain_ms + ROLES_STOP_GRACE_MS) * ROLE_MSEC;
 
 	role->wanted = false;
 	if (role->pid == 0) {

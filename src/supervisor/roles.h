@@ -93,6 +93,9 @@ roles_kill_connection(struct roles *roles, uint32_t slot, uint64_t conn_id);
 
 void roles_set_log_level(struct roles *roles, uint32_t level);
 
+/* To exit after the drain deadline: the launcher gives its programs half of it. */
+#define ROLES_STOP_GRACE_MS 4000
+
 /*
  * Asks everyone to finish within drain_ms, and ends who does not.  Nobody is
  * started again.  watch.empty follows, at once if nobody runs.

@@ -40,7 +40,6 @@
 #include "supervisor/roles.h"
 #include "supervisor/settings.h"
 
-#define DRAIN_MS 10000 /* for open connections when the daemon stops */
 /* A signal sent to us and to our group alike (timeout, sudo) is one signal. */
 #define ECHO_MS 100
 
@@ -217,7 +216,8 @@ reload_applied(struct supervisor *self, const struct apply_result *result)
 		warn_misfit(self, conf);
 		log_set_level(settings_log_level(conf));
 		roles_set_log_level(self->roles, settings_log_level(conf));
-		roles_resize(self->roles, settings_workers(conf), DRAIN_MS);
+		roles_resize(self->roles, settings_workers(conf),
+		    (uint64_t)conf->stop_drain);
 	}
 	reload_done(self, result->error);
 }
@@ -445,6 +445,9 @@ static int
 on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
 	struct supervisor *self = arg;
+	const struct cab_conf *conf = apply_current(self->apply);
+	/* Before the first configuration is in use there is nothing to wait for. */
+	uint64_t drain_ms = conf != NULL ? (uint64_t)conf->stop_drain : 0;
 
 	(void)source;
 	if (self->stopping && clock_ms() - self->stopping_ms < ECHO_MS)
@@ -458,12 +461,15 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	self->stopping = true;
 	self->stopping_ms = clock_ms();
 	log_event(CAB_LOG_NOTICE, EVENT_STOPPING,
-	    "%s: stopping, connections have %d s to finish",
-	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", DRAIN_MS / 1000);
-	notify_stopping("Waiting for connections to finish");
+	    "%s: stopping, connections have %" PRIu64 ".%03" PRIu64
+	    " s to finish",
+	    info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", drain_ms / 1000,
+	    drain_ms % 1000);
+	notify_stopping(drain_ms + ROLES_STOP_GRACE_MS,
+	    "Waiting for connections to finish");
 	control_stopping(self->control);
 	reader_end(self);
-	roles_stop(self->roles, DRAIN_MS);
+	roles_stop(self->roles, drain_ms);
 	apply_close(self->apply);
 	return 0;
 }

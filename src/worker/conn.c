@@ -108,6 +108,8 @@ conn_free(struct cab_conn *conn)
 		conn->next->prev = conn->prev;
 	free(conn->local);
 	running->generation->n_conns--;
+	if (!running->conns && !running->generation->current)
+		engine->retired_idle = true;
 	engine->n_open--;
 	engine->stage.conn = NULL;
 	engine->view.n = 0;

@@ -113,6 +113,12 @@ cab_id(const struct cab_conn *conn)
 	return conn->id;
 }
 
+bool
+cab_replaced(const struct cab_conn *conn)
+{
+	return conn->running->drain_ms != 0;
+}
+
 uint64_t
 cab_now_ms(void)
 {

@@ -148,6 +148,7 @@ struct conn_engine {
 	char *in; /* CONN_STASH_MAX + CONN_READ_SIZE bytes */
 	unsigned lingering, max_lingering; /* the owner may lower the bound */
 	uint32_t n_open; /* connections, lingering ones included */
+	bool retired_idle; /* set: the last connection of a service that is not current has gone */
 	uint64_t next_id;
 	/* Gives the admission ticket back and counts; the owner of the engine sets it. */
 	void (*released)(struct cab_conn *conn);

@@ -73,9 +73,7 @@ loop_timeout(const struct cab_worker *worker)
 	timeout = sooner(timeout, worker->handoff_retry_ms, now);
 	timeout = sooner(timeout, worker->stop_ms, now);
 	timeout = sooner(timeout, worker->sweep_ms, now);
-	for (const struct generation *gen = worker->old; gen; gen = gen->next)
-		timeout = sooner(timeout, gen->drain_ms, now);
-	return timeout;
+	return sooner(timeout, worker->drain_ms, now);
 }
 
 /* What a turn has to look at after its batch of connections. */

@@ -68,6 +68,7 @@ struct cab_worker {
 	bool woken;
 	struct listener *listeners, *pending_listeners;
 	struct generation *current, *pending, *old;
+	uint64_t drain_ms; /* the next deadline of a service of old ones; 0: none */
 	struct handoff *handoffs, **handoffs_tail;
 	uint64_t handoff_retry_ms; /* 0: nothing to try again */
 	uint64_t handed[BOARD_TICKETS / 64]; /* tickets sent to the launcher that now is */

@@ -2,7 +2,8 @@
 /*
  * Services as one worker runs them, by configuration generation.  A generation
  * lives until it is no longer current and its last connection has gone, so a
- * connection keeps the options it started with.
+ * connection keeps the options it started with.  How long it may is its
+ * service's matter: without end when the configuration in use has the same one.
  */
 #ifndef CAB_WORKER_SERVICE_H
 #define CAB_WORKER_SERVICE_H
@@ -42,6 +43,8 @@ struct cab_running {
 	struct service_resource *resources;
 	size_t n_resources;
 	bool started;
+	bool said_goodbye; /* to what was left at drain_ms */
+	uint64_t drain_ms; /* the service is another one now, or gone: when what is left is shut down, then dropped; 0: not so */
 };
 
 struct generation {
@@ -52,8 +55,6 @@ struct generation {
 	struct udpguard *guard;
 	uint64_t n_conns; /* connections that belong to it */
 	bool current;
-	bool said_goodbye; /* to what was left at drain_ms */
-	uint64_t drain_ms; /* monotonic time at which what is left is shut down, then dropped; 0: not set */
 	struct generation *next;
 };
 
@@ -74,6 +75,7 @@ int running_add_resource(struct cab_running *running, const char *option, int fd
 void running_init(struct cab_running *running, const struct cab_service *conf,
     const struct cab_proto *proto, struct conn_engine *engine);
 int running_start(struct cab_running *running);
+/* Stops it and closes what it holds; no connection may be left.  Once is enough, more do no harm. */
 void running_release(struct cab_running *running);
 
 #endif

@@ -34,8 +34,6 @@
 #define RESERVED_FDS 48
 /* Served even where the limit leaves no room for them by that count. */
 #define FEWEST_CONNECTIONS 16
-/* How long connections of a replaced configuration may go on under it. */
-#define DRAIN_MS 60000
 /* After a goodbye was said, before the rest is dropped. */
 #define GOODBYE_MS 5000
 
@@ -76,16 +74,21 @@ listeners_close(struct listener **list)
 }
 
 static void
+running_each(struct cab_running *running, void (*what)(struct cab_conn *))
+{
+	struct cab_conn *next;
+
+	for (struct cab_conn *c = running->conns; c; c = next) {
+		next = c->next; /* the step frees at most its own connection */
+		what(c);
+	}
+}
+
+static void
 generation_each(struct generation *gen, void (*what)(struct cab_conn *))
 {
-	for (size_t i = 0; i < gen->n_services; i++) {
-		struct cab_conn *next;
-
-		for (struct cab_conn *c = gen->services[i].conns; c; c = next) {
-			next = c->next; /* the step frees at most its own connection */
-			what(c);
-		}
-	}
+	for (size_t i = 0; i < gen->n_services; i++)
+		running_each(&gen->services[i], what);
 }
 
 static void
@@ -234,10 +237,90 @@ current_retire(void)
 	if (!gen)
 		return;
 	gen->current = false;
-	gen->drain_ms = clock_ms() + DRAIN_MS;
 	gen->next = self.old;
 	self.old = gen;
 	self.current = NULL;
+	self.engine.retired_idle = true; /* its services without connections */
+}
+
+/* What the new configuration has as it was goes on; the rest gets a deadline. */
+static void
+drain_replaced(void)
+{
+	const struct cab_conf *conf = self.current->conf;
+
+	for (struct generation *gen = self.old; gen; gen = gen->next) {
+		size_t cursor = 0;
+
+		for (size_t i = 0; i < gen->n_services; i++) {
+			struct cab_running *running = &gen->services[i];
+
+			if (!running->conns)
+				continue;
+			if (conf_keeps(conf, running->conf, &cursor))
+				running->drain_ms = 0; /* back after a roll-back, too */
+			else if (!running->drain_ms)
+				running->drain_ms = clock_ms() +
+				    (uint64_t)running->conf->timeouts.drain;
+		}
+	}
+	self.drain_ms = clock_ms(); /* worker_turn finds the first of them */
+}
+
+/* What is left of a service at its deadline: a goodbye first, then the end. */
+static void
+drain_due(struct cab_running *running)
+{
+	running_each(running, running->said_goodbye ? conn_drop : conn_shutdown);
+	running->said_goodbye = true;
+	running->drain_ms = clock_ms() + GOODBYE_MS;
+}
+
+static void
+drain_turn(struct cab_worker *worker)
+{
+	uint64_t now = clock_ms(), next = UINT64_MAX;
+
+	if (worker->drain_ms == 0 || now < worker->drain_ms)
+		return;
+	for (struct generation *gen = worker->old; gen; gen = gen->next) {
+		for (size_t i = 0; i < gen->n_services; i++) {
+			struct cab_running *running = &gen->services[i];
+
+			if (running->conns && running->drain_ms &&
+			    running->drain_ms <= now)
+				drain_due(running);
+			if (running->conns && running->drain_ms &&
+			    running->drain_ms < next)
+				next = running->drain_ms;
+		}
+	}
+	worker->drain_ms = next != UINT64_MAX ? next : 0;
+}
+
+/*
+ * Lets go of what only ended connections needed.  A service's descriptors are
+ * closed even when another one of its generation lives on for days.
+ */
+static void
+retired_sweep(struct cab_worker *worker)
+{
+	struct generation **at = &worker->old, *gen;
+
+	if (!worker->engine.retired_idle)
+		return;
+	worker->engine.retired_idle = false;
+	while ((gen = *at)) {
+		if (gen->n_conns == 0) {
+			*at = gen->next;
+			gen_free(gen);
+			continue;
+		}
+		for (size_t i = 0; i < gen->n_services; i++)
+			if (!gen->services[i].conns)
+				running_release(&gen->services[i]);
+		at = &gen->next;
+	}
 }
 
 /*
@@ -254,6 +337,10 @@ plan_descriptors(void)
 		reserved += 2;
 	for (size_t i = 0; i < self.current->n_services; i++)
 		reserved += 2 * (uint32_t)self.current->services[i].n_resources;
+	for (const struct generation *gen = self.old; gen; gen = gen->next)
+		for (size_t i = 0; i < gen->n_services; i++)
+			if (gen->services[i].conns)
+				reserved += (uint32_t)gen->services[i].n_resources;
 	self.max_connections = self.max_fds > reserved + FEWEST_CONNECTIONS ?
 	    self.max_fds - reserved :
 	    FEWEST_CONNECTIONS;
@@ -287,6 +374,7 @@ on_commit(struct chan_msg *msg)
 	self.pending = NULL;
 	self.listeners = self.pending_listeners;
 	self.pending_listeners = NULL;
+	drain_replaced();
 	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {
 		if (l->stream && self.at_capacity)
@@ -414,24 +502,8 @@ worker_messages(struct cab_worker *worker)
 void
 worker_turn(struct cab_worker *worker)
 {
-	struct generation **at = &worker->old, *gen;
-
-	while ((gen = *at)) {
-		if (gen->n_conns > 0 && gen->drain_ms &&
-		    gen->drain_ms <= clock_ms()) {
-			bool said = gen->said_goodbye;
-
-			generation_each(gen, said ? conn_drop : conn_shutdown);
-			gen->said_goodbye = true;
-			gen->drain_ms = clock_ms() + GOODBYE_MS;
-		}
-		if (gen->n_conns > 0) {
-			at = &gen->next;
-			continue;
-		}
-		*at = gen->next;
-		gen_free(gen);
-	}
+	drain_turn(worker);
+	retired_sweep(worker);
 	if (!worker->stopping)
 		return;
 	if (clock_ms() >= worker->stop_ms)

@@ -232,9 +232,9 @@ static const struct {
 	{ false, CAB_ERROR, EXEC("nice = -1;"), 2, "exec.nice: only" },
 	/* What does not hold for a program. */
 	{ true, CAB_WARNING, WITH("timeouts = { idle = 5; };"), 2,
-	    "only total does" },
+	    "do not hold for a program" },
 	{ true, CAB_WARNING, WITH("timeouts = { first_byte = 5; };"), 2,
-	    "only total does" },
+	    "do not hold for a program" },
 	{ true, CAB_ERROR,
 	    "services = ( { name = \"a\"; listen = ( 9,\n\"udp://*:9\" );\n"
 	    "exec = { program = \"/bin/cat\"; }; } );",

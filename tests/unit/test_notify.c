@@ -48,8 +48,8 @@ test_notes(void **state)
 	assert_non_null(strstr(note, "\nSTATUS="));
 	notify_status("%s", "busy");
 	assert_string_equal(next_note(), "STATUS=busy");
-	notify_stopping("Draining");
-	assert_string_equal(next_note(), "STOPPING=1\nSTATUS=Draining");
+	notify_stopping(1500, "Draining");
+	assert_string_equal(next_note(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=1500000\nSTATUS=Draining");
 	assert_string_equal(next_note(), "");
 }
 
@@ -60,7 +60,7 @@ test_nobody_listens(void **state)
 	unsetenv("NOTIFY_SOCKET");
 	notify_ready("x");
 	notify_reloading();
-	notify_stopping("x");
+	notify_stopping(0, "x");
 	assert_string_equal(next_note(), "");
 }
 

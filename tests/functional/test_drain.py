@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+What a reload and a stop do to what is open: a service that is as it was keeps
+its connections and programs, one that was changed or dropped has until its
+drain deadline, and nothing of it is held on to afterwards.
+"""
+
+import contextlib
+import signal
+
+import pytest
+
+from harness import (Http, Process, descendants, echoes, free_port, http,
+                     program, receive_all, tcp, udp, wait_until)
+
+SHORT = {"drain": "200ms"}
+LONG = {"drain": "1h"}
+
+
+def echo(port, name, timeouts=SHORT, **more):
+    return {"name": name, "listen": f"tcp://127.0.0.1:{port}",
+            "protocol": "echo", "timeouts": timeouts, **more}
+
+
+def cat(port, name, timeouts=SHORT, **more):
+    return {"name": name, "listen": f"tcp://127.0.0.1:{port}",
+            "exec": program("/bin/cat"), "timeouts": timeouts, **more}
+
+
+def web(port, root, name="web", timeouts=SHORT, **more):
+    return {"name": name, "listen": f"tcp://127.0.0.1:{port}",
+            "protocol": "http", "timeouts": timeouts,
+            "http": {"root": str(root),
+                     "routes": [{"path": "/healthz", "status": 200,
+                                 "body": "ok\n"}]}, **more}
+
+
+def changed(service, turn=0):
+    return {**service, "limits": {"connections": 500 + turn}}
+
+
+def programs(running, path):
+    return [p for p in descendants(running.pid)
+            if p.title.startswith(path) and p.state not in "ZX"]
+
+
+# ---------------------------------------------------------------- reloads
+
+@pytest.mark.parametrize("make", [echo, cat])
+@pytest.mark.parametrize("how", ["changed", "disabled", "dropped"])
+def test_only_what_the_reload_touches_ends(daemon, make, how):
+    one, two = free_port(), free_port()
+    kept, touched = make(one, "kept"), make(two, "touched")
+    after = {"changed": [changed(touched)],
+             "disabled": [{**touched, "enabled": False}],
+             "dropped": []}[how]
+    running = daemon(services=[touched, kept], workers=2)
+    with tcp(one) as stays, tcp(two) as goes:
+        assert echoes(stays) and echoes(goes)
+        running.reload(services=[kept, *after])
+        assert receive_all(goes) == b""
+        # What ended the other did not come near this one, nor do more reloads.
+        for turn in range(5):
+            running.reload(services=[
+                echo(two, f"other{turn}"), changed(kept), kept][0::2])
+            assert echoes(stays)
+    if make is cat:
+        running.wait_log("ended by signal 15.* because its service was changed")
+
+
+def test_a_deadline_lifted_by_the_reload_that_undoes_it(daemon):
+    ports = [free_port(), free_port()]
+    timeouts = {"drain": "3s"}
+    back, gone = (make(port, name, timeouts) for make, port, name in zip(
+        (echo, echo), ports, ("back", "gone")))
+    running = daemon(services=[back, gone], workers=1)
+    with tcp(ports[0]) as one, tcp(ports[1]) as two:
+        assert echoes(one) and echoes(two)
+        running.reload(services=[changed(back), changed(gone)])
+        running.reload(services=[back, changed(gone)])
+        # Both had the same deadline, and the second one's is over.
+        assert receive_all(two) == b""
+        assert echoes(one)
+
+
+def test_programs_have_their_deadline_lifted_too(daemon):
+    ports = [free_port(), free_port()]
+    timeouts = {"drain": "3s"}
+    back, gone = cat(ports[0], "back", timeouts), cat(ports[1], "gone", timeouts)
+    running = daemon(services=[back, gone], workers=1)
+    with tcp(ports[0]) as one, tcp(ports[1]) as two:
+        assert echoes(one) and echoes(two)
+        running.reload(services=[changed(back), changed(gone)])
+        running.reload(services=[back, changed(gone)])
+        assert receive_all(two) == b""
+        assert echoes(one)
+
+
+def test_the_drain_is_the_one_the_connection_started_with(daemon):
+    port, other = free_port(), free_port()
+    running = daemon(services=[echo(port, "a", LONG), echo(other, "b", SHORT)])
+    with tcp(port) as long, tcp(other) as short:
+        assert echoes(long) and echoes(short)
+        running.reload(services=[echo(port, "a", SHORT),
+                                 echo(other, "b", LONG)])
+        assert receive_all(short) == b""
+        assert echoes(long)
+
+
+def test_services_inherit_the_drain_of_the_daemon(daemon):
+    port, other = free_port(), free_port()
+    services = [echo(port, "a", {}), echo(other, "b", LONG)]
+    running = daemon(services=services, drain="200ms")
+    with tcp(port) as short, tcp(other) as long:
+        assert echoes(long) and echoes(short)
+        running.reload(services=[changed(s) for s in services], drain="200ms")
+        assert receive_all(short) == b""
+        assert echoes(long)
+
+
+def test_no_drain_at_all(daemon):
+    port = free_port()
+    running = daemon(services=[echo(port, "a", {"drain": 0})])
+    with tcp(port) as sock:
+        assert echoes(sock)
+        running.reload(services=[])
+        assert receive_all(sock) == b""
+
+
+def test_http_of_a_changed_service_closes_with_its_next_reply(daemon, work):
+    ports = [free_port(), free_port()]
+    root = work / "files"
+    root.mkdir()
+    same, other = web(ports[0], root, "same", LONG), \
+        web(ports[1], root, "other", LONG)
+    running = daemon(services=[same, other])
+    with http(ports[0]) as stays, http(ports[1]) as goes:
+        assert stays.open() and goes.open()
+        running.reload(services=[same, changed(other)])
+        reply = goes.ask("/healthz")
+        assert reply.status == 200 and reply.get("Connection") == "close"
+        assert goes.closed()
+        reply = stays.ask("/healthz")
+        assert reply.status == 200 and reply.get("Connection") is None
+        assert stays.open()
+
+
+def test_an_idle_http_connection_of_a_changed_service_ends(daemon, work):
+    port = free_port()
+    running = daemon(services=[web(port, work)])
+    with tcp(port) as sock, Http(sock) as link:
+        assert link.open()
+        running.reload(services=[])
+        assert link.closed()
+
+
+def test_a_program_that_took_its_socket_over(daemon):
+    port, other = free_port(), free_port()
+
+    def serve(name, port, **more):
+        # Answers datagrams for as long as it lives.
+        script = ("import socket\n"
+                  "s = socket.socket(fileno=0)\n"
+                  "while True:\n"
+                  "    data, peer = s.recvfrom(100)\n"
+                  f"    s.sendto(b'{name} ' + data, peer)\n")
+        return {"name": name, "listen": f"udp://127.0.0.1:{port}",
+                "exec": program("/usr/bin/python3", "-c", script, wait=True,
+                                **more), "timeouts": SHORT}
+
+    def ask(port):
+        with udp(port) as sock:
+            sock.send(b"x")
+            return sock.recv(100)
+
+    running = daemon(services=[serve("kept", port), serve("touched", other)])
+    assert ask(port) == b"kept x" and ask(other) == b"touched x"
+    before = {p.pid for p in programs(running, "/usr/bin/python3")}
+    assert len(before) == 2
+    running.reload(services=[serve("kept", port),
+                             serve("touched", other, nice=1)])
+    wait_until(lambda: len(programs(running, "/usr/bin/python3")) == 1,
+               "the program of the changed service has ended")
+    assert ask(port) == b"kept x" and ask(other) == b"touched x"
+    after = {p.pid for p in programs(running, "/usr/bin/python3")}
+    assert len(before & after) == 1 and len(after) == 2
+
+
+def test_a_stubborn_program_is_killed(daemon):
+    port = free_port()
+    stubborn = program("/bin/sh", "-c",
+                       "trap '' TERM; while :; do read x; echo got; done")
+    running = daemon(services=[
+        {"name": "s", "listen": f"tcp://127.0.0.1:{port}", "exec": stubborn,
+         "timeouts": SHORT}])
+    with tcp(port) as sock:
+        sock.sendall(b"x\n")
+        assert sock.recv(4) == b"got\n"
+        running.reload(services=[])
+        assert receive_all(sock, reset_ok=True) == b""
+    running.wait_log("signal 9 .KILL. because its service was changed or dropped")
+
+
+# ---------------------------------------------------------------- what is held on to
+
+def test_old_generations_hold_nothing_but_their_connections(daemon, work):
+    """One connection stays of every configuration, and nothing else does."""
+    ports = [free_port() for _ in range(3)]
+    root = work / "files"
+    root.mkdir()
+    (root / "x").write_text("x")
+    services = [echo(ports[0], "long", LONG), web(ports[1], root, timeouts=LONG)]
+    other = echo(ports[2], "other", LONG)
+    running = daemon(services=[*services, other], workers=1)
+    roles = [Process(running.pid), *running.roles("worker|launcher")]
+
+    def descriptors():
+        return {p.title: p.descriptors() for p in roles}
+
+    with contextlib.ExitStack() as stack:
+        def turns(count):
+            for turn in range(count):
+                held = stack.enter_context(tcp(ports[0]))
+                # The document root is in use while the reload happens.
+                with http(ports[1]) as link:
+                    assert echoes(held) and link.ask("/x").body == b"x"
+                    running.reload(services=[*services, changed(other, turn)])
+            return held
+
+        turns(5)
+        before = descriptors()
+        before["cabinetd: worker 0"] += 30
+        held = turns(30)
+        wait_until(lambda: all(n <= before[t] for t, n in descriptors().items()),
+                   f"descriptors as before: {before}, now {descriptors()}")
+        assert echoes(held)
+    running.check()
+
+
+def test_hundreds_of_reloads_and_one_connection(daemon):
+    port, other = free_port(), free_port()
+    running = daemon(services=[echo(port, "long", LONG), cat(other, "cat", LONG)])
+    with tcp(port) as one, tcp(other) as two:
+        assert echoes(one) and echoes(two)
+        for turn in range(200):
+            running.reload(services=[
+                echo(port, "long", LONG), cat(other, "cat", LONG),
+                changed(echo(free_port(), "third"), turn)])
+        assert echoes(one) and echoes(two)
+
+
+def test_connections_of_many_generations(daemon):
+    port, other = free_port(), free_port()
+    running = daemon(services=[echo(port, "kept"), echo(other, "x")], workers=2)
+    with contextlib.ExitStack() as stack:
+        held = []
+        for turn in range(20):
+            held.append(stack.enter_context(tcp(port)))
+            assert echoes(held[-1])
+            running.reload(services=[echo(port, "kept"),
+                                     changed(echo(other, "x"), turn)])
+        assert all(echoes(sock) for sock in held)
+        # One that changes the service at last ends them all.
+        running.reload(services=[changed(echo(port, "kept"))])
+        assert all(receive_all(sock) == b"" for sock in held)
+        with tcp(port) as sock:
+            assert echoes(sock)
+
+
+# ---------------------------------------------------------------- by hand, and the end
+
+def test_the_stop_waits_for_programs_until_the_drain_is_over(daemon):
+    port = free_port()
+    running = daemon(services=[cat(port, "cat", LONG)], drain="2s")
+    with tcp(port) as sock:
+        assert echoes(sock)
+        running.family()
+        running.signal(signal.SIGTERM)
+        running.wait_note("STOPPING=1")
+        # Serves on until its time is up.
+        assert echoes(sock)
+        assert receive_all(sock) == b""
+    running.finish()
+    assert "connections have 2.000 s" in running.log()
+
+
+def test_the_stop_tells_systemd_how_long_it_may_take(daemon):
+    running = daemon(services=[echo(free_port(), "a")], drain="5min")
+    running.signal(signal.SIGTERM)
+    running.wait_note("EXTEND_TIMEOUT_USEC=304000000")
+    running.finish()
