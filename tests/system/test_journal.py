@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,9 @@ from conftest import count
 from rig import Load, status_of, wait_until
 
 SERVICE = "cabinetd.service"
+EVENTS = dict(re.findall(
+    r'#define EVENT_(\w+)\s+"([0-9a-f]{32})"',
+    (Path(__file__).parents[2] / "src/base/event.h").read_text()))
 CONFIG = """workers = 2;
 log = { target = "TARGET"; };
 defaults = { log = { connections = true; }; };
@@ -128,3 +132,45 @@ def test_full_disk(machine, figure):
     finally:
         machine.systemctl("stop", SERVICE, check=False)
         machine.run("umount", "/run/cabinetd-full")
+
+
+def test_explained(machine, serve):
+    """journalctl -x says what has happened, of every kind of event."""
+    started = machine.cursor()
+    serve("""services = (
+      { name = "day"; listen = "tcp://127.0.0.1:13"; protocol = "daytime";
+        log = { connections = true; }; },
+      { name = "deny"; listen = "tcp://127.0.0.1:7"; protocol = "echo";
+        access = { deny = "127.0.0.0/8"; }; } );\n""")
+    # What a package does after its files are there.
+    machine.run("journalctl", "--update-catalog")
+    known = machine.run("journalctl", "--list-catalog").out
+    assert EVENTS and not [name for name, number in EVENTS.items()
+                           if number not in known]
+    machine.run("bash", "-c", "cat </dev/tcp/127.0.0.1/13")
+    for _ in range(9):
+        machine.run("bash", "-c", "cat </dev/tcp/127.0.0.1/7", check=False)
+
+    def explained():
+        machine.run("journalctl", "--sync")
+        text = machine.run("journalctl", "-x", "-q", "--no-pager", "-u",
+                           SERVICE, f"--after-cursor={started}").out
+        return "127.0.0.0/24 is over" in text and text
+    text = wait_until(explained, "the flood's end is explained", 30)
+    for line in ("Subject: cabinetd serves",
+                 "Subject: A connection of service day has finished",
+                 "Subject: Service deny refused a connection",
+                 "Subject: A flood of refused connections from 127.0.0.0/24 "
+                 "is over", "service deny: 4 refused from 127.0.0.0/24 in "):
+        assert line in text, text
+    assert "@CABINETD_" not in text
+    records = machine.records(started)
+    found = [r for r in records if r.get("CABINETD_VERDICT") == "refused"]
+    assert [r["CABINETD_SERVICE"] for r in found] == ["deny"] * 6
+    assert found[0]["CABINETD_PEER_ADDRESS"] == "127.0.0.1"
+    assert found[0]["CABINETD_LOCAL_PORT"] == "7"
+    assert found[5]["CABINETD_COUNT"] == "4"
+    record, = (r for r in records
+               if r.get("MESSAGE_ID") == EVENTS["FINISHED"])
+    assert record["CABINETD_VERDICT"] == "served"
+    assert int(record["CABINETD_BYTES_OUT"]) > 10
