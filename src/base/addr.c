@@ -36,42 +36,34 @@ peer_from_in6(struct cab_peer *peer, const struct sockaddr_in6 *in6)
 void
 peer_from_sockaddr(struct cab_peer *peer, const struct sockaddr *sa, socklen_t len)
 {
-	struct cab_sockaddr copy = { .len = len };
+	const void *bytes = sa; /* need not be aligned for every family */
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 	struct sockaddr_vm vm;
+	sa_family_t family = AF_UNSPEC;
 
 	memset(peer, 0, sizeof(*peer));
-	peer->family = AF_UNSPEC;
-	if (len < sizeof(sa_family_t) || len > sizeof(copy.ss))
+	if (len >= sizeof(family) && len <= sizeof(struct sockaddr_storage))
+		memcpy(&family, bytes, sizeof(family));
+	if (family == AF_INET && len >= sizeof(in)) {
+		memcpy(&in, bytes, sizeof(in));
+		peer->port = ntohs(in.sin_port);
+		memcpy(peer->ip, &in.sin_addr, 4);
+	} else if (family == AF_INET6 && len >= sizeof(in6)) {
+		memcpy(&in6, bytes, sizeof(in6));
+		peer_from_in6(peer, &in6);
 		return;
-	/* The caller's bytes need not be aligned for every family. */
-	memcpy(&copy.ss, sa, len);
-	switch (copy.sa.sa_family) {
-	case AF_INET:
-		if (len < sizeof(copy.in))
-			return;
-		peer->family = AF_INET;
-		peer->port = ntohs(copy.in.sin_port);
-		memcpy(peer->ip, &copy.in.sin_addr, 4);
-		break;
-	case AF_INET6:
-		if (len < sizeof(copy.in6))
-			return;
-		peer_from_in6(peer, &copy.in6);
-		break;
-	case AF_UNIX:
+	} else if (family == AF_UNIX) {
 		/* Who it is only SO_PEERCRED can tell. */
-		peer->family = AF_UNIX;
 		peer->cred.uid = peer->cred.gid = UINT32_MAX;
-		break;
-	case AF_VSOCK:
-		if (len < sizeof(vm))
-			return;
-		memcpy(&vm, &copy.ss, sizeof(vm));
-		peer->family = AF_VSOCK;
+	} else if (family == AF_VSOCK && len >= sizeof(vm)) {
+		memcpy(&vm, bytes, sizeof(vm));
 		peer->vsock.cid = vm.svm_cid;
 		peer->vsock.port = vm.svm_port;
-		break;
+	} else {
+		family = AF_UNSPEC;
 	}
+	peer->family = (uint8_t)family;
 }
 
 void
