@@ -17,6 +17,9 @@
 
 /* Rounds of WAIT and drained that one readiness may use before others get their turn. */
 #define CONN_TURNS 16
+/* Reads that one readiness may use, as long as each fills the buffer: there is
+ * more then, and asking the loop would only say so. */
+#define CONN_READS 8
 
 static void conn_park(struct cab_conn *conn);
 
@@ -25,7 +28,8 @@ engine_init(struct conn_engine *engine, const struct conn_transport *transport,
     uint64_t first_id)
 {
 	memset(engine, 0, sizeof(*engine));
-	engine->in = malloc(CONN_STASH_MAX + 2 * CONN_READ_SIZE);
+	/* On a page: the kernel copies to nothing else as fast. */
+	engine->in = aligned_alloc(4096, CONN_STASH_MAX + 2 * CONN_READ_SIZE);
 	if (!engine->in)
 		return -ENOMEM;
 	engine->transport = transport;
@@ -312,9 +316,10 @@ offer_all(struct cab_conn *conn, enum cab_verdict v)
 	return v;
 }
 
-/* Carries on from a verdict until the connection waits, finishes or is gone. */
-static void
-conn_run(struct cab_conn *conn, enum cab_verdict v)
+/* Carries on from a verdict until the connection waits, finishes or is gone:
+ * true when it is there and has to be parked. */
+static bool
+conn_carry_on(struct cab_conn *conn, enum cab_verdict v)
 {
 	const struct conn_stage *stage = &conn->running->engine->stage;
 	bool wrote;
@@ -327,11 +332,11 @@ conn_run(struct cab_conn *conn, enum cab_verdict v)
 			    conn->fault           ? CONN_END_FAULT :
 				v == CAB_DROP ? CONN_END_DROPPED :
 						CONN_END_RESET);
-			return;
+			return false;
 		}
 		if (v == CAB_FINISH) {
 			conn_finish(conn);
-			return;
+			return false;
 		}
 		conn->waiting = v == CAB_WAIT;
 		conn->held_up = conn->out ||
@@ -341,13 +346,21 @@ conn_run(struct cab_conn *conn, enum cab_verdict v)
 		v = offer_drained(conn);
 	}
 	if (stash_save(conn))
-		conn_park(conn);
-	else
-		conn_end(conn, CONN_END_FAULT);
+		return true;
+	conn_end(conn, CONN_END_FAULT);
+	return false;
 }
 
 static void
-conn_read(struct cab_conn *conn)
+conn_run(struct cab_conn *conn, enum cab_verdict v)
+{
+	if (conn_carry_on(conn, v))
+		conn_park(conn);
+}
+
+/* One read and what follows from it: true when another should come at once. */
+static bool
+conn_read_once(struct cab_conn *conn, bool again)
 {
 	struct conn_engine *engine = conn->running->engine;
 	size_t kept = conn->stash ? conn->stash->n : 0;
@@ -357,11 +370,11 @@ conn_read(struct cab_conn *conn)
 	n = engine->transport->recv(conn, engine->in + kept, CONN_READ_SIZE);
 	if (n == -EAGAIN) {
 		conn_park(conn);
-		return;
+		return false;
 	}
 	if (n < 0) {
 		conn_end(conn, CONN_END_RESET);
-		return;
+		return false;
 	}
 	if (n == 0)
 		conn->at_end = true;
@@ -369,7 +382,21 @@ conn_read(struct cab_conn *conn)
 	conn->running->count->bytes_in += (uint64_t)n;
 	conn->active_ms = clock_ms();
 	engine->view.n += (size_t)n;
-	conn_run(conn, CAB_READ);
+	if (!conn_carry_on(conn, CAB_READ))
+		return false;
+	if (again && n == CONN_READ_SIZE && !conn->waiting && !conn->held_up) {
+		engine->stage.conn = NULL;
+		return true;
+	}
+	conn_park(conn);
+	return false;
+}
+
+static void
+conn_read(struct cab_conn *conn)
+{
+	for (int reads = 1; conn_read_once(conn, reads < CONN_READS); reads++)
+		;
 }
 
 void
