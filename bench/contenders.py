@@ -84,9 +84,9 @@ def write_echoes(place, count, workers=1):
     """So many echo services; the first is the one that is asked."""
     lines = [service_line(place, "many", 'protocol = "echo";')]
     for i in range(1, count):
-        # Addresses of their own: that many free ports need not exist.
-        lines.append('  { name = "echo%d"; listen = "tcp://127.8.%d.%d:7777"; '
-                     'protocol = "echo"; }' % (i, i // 250, i % 250 + 1))
+        # At an address where nobody else takes ports.
+        lines.append('  { name = "echo%d"; listen = "tcp://127.8.0.1:%d"; '
+                     'protocol = "echo"; }' % (i, 20000 + i))
     return write_cabinetd(place, lines, workers)
 
 

@@ -271,11 +271,12 @@ run_udp_echo(int fd)
 	static struct sockaddr_storage peer[BATCH];
 	struct mmsghdr msg[BATCH];
 	struct iovec iov[BATCH];
+	int used = BATCH;
 
 	for (;;) {
 		int n;
 
-		for (int i = 0; i < BATCH; i++) {
+		for (int i = 0; i < used; i++) {
 			iov[i] = (struct iovec){ buf[i], DATAGRAM };
 			msg[i].msg_hdr = (struct msghdr){
 				.msg_name = &peer[i],
@@ -285,6 +286,7 @@ run_udp_echo(int fd)
 			};
 		}
 		n = recvmmsg(fd, msg, BATCH, MSG_WAITFORONE, NULL);
+		used = n > 0 ? n : 0;
 		for (int i = 0; i < n; i++)
 			iov[i].iov_len = msg[i].msg_len;
 		if (n > 0)
@@ -310,8 +312,8 @@ run_program(int listener)
 			_exit(127);
 		}
 		close(fd);
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
+		/* One for each accept: no more are left than there are clients. */
+		waitpid(-1, NULL, WNOHANG);
 	}
 }
 

@@ -71,6 +71,7 @@ GOAL_FIGURES = {
     "bytes": plain("bytes_each"),
     "pss": plain("pss_kib", 1 / 1024),
     "spread": plain("spread"),
+    "capacity": plain("capacity"),
     "start-growth": growth("start_cpu_ms"),
     "reload-growth": growth("reload_cpu_ms"),
 }
@@ -121,7 +122,7 @@ def summarise(bench):
 
 def machine():
     model = re.search(r"^model name\s*: (.*)", read("/proc/cpuinfo"), re.M)
-    return {"kernel": platform.release(), "processors": os.cpu_count(),
+    return {"kernel": platform.release().partition("-")[0], "processors": os.cpu_count(),
             "model": model.group(1) if model else platform.machine(),
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
@@ -170,8 +171,10 @@ def table_line(line):
     if "growth" in good[0]:
         return growth_lines(good)
     if "spread" in m:
-        return "  %-13s %s" % (line["contender"], ", ".join(
-            "%d + %d" % tuple(r["held"]) for r in good))
+        return ("  %-13s %s; CPU us/op with one worker %.2f, with two %.2f"
+                % (line["contender"], ", ".join(
+                    "%d + %d" % tuple(r["held"]) for r in good),
+                   m["cpu_one"], m["cpu_two"]))
     if "cpu_us" not in m:
         return "  %-13s %.2f MB PSS" % (line["contender"], m["pss_kib"] / 1024)
     errors = str(line["errors"])
@@ -215,7 +218,8 @@ def short(result):
             result["growth"][str(COUNTS[-1])]["start_ms"],
             result["growth"][str(COUNTS[-1])]["reload_ms"], COUNTS[-1])
     elif "spread" in result:
-        text = "%d + %d connections" % tuple(result["held"])
+        text = "%d + %d connections, two workers do %.2f of one" % (
+            *result["held"], result["capacity"])
     else:
         text = "%.1f MB PSS" % (result["pss_kib"] / 1024)
     if result["errors"]:
