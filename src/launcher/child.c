@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -54,6 +56,24 @@ step_session(const struct child_plan *plan)
 	return check(syscall(SYS_setsid));
 }
 
+/*
+ * Until here the table is the launcher's own: copying it, with a descriptor for
+ * each running program, would cost more the more of them there are.
+ */
+static IN_CHILD int
+step_descriptors(const struct child_plan *plan)
+{
+	int last = plan->in_out > plan->error ? plan->in_out : plan->error;
+
+	if (last < 2)
+		last = 2;
+	if (syscall(SYS_close_range, (unsigned)last + 1, ~0U,
+		CLOSE_RANGE_UNSHARE) == 0)
+		return 0;
+	/* Before Linux 5.9, and under sandboxes that do not know it. */
+	return errno == ENOSYS ? check(syscall(SYS_unshare, CLONE_FILES)) : errno;
+}
+
 static IN_CHILD int
 step_stdio(const struct child_plan *plan)
 {
@@ -82,7 +102,6 @@ step_close(const struct child_plan *plan)
 	(void)plan;
 	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
 		return 0;
-	/* Before Linux 5.9, and under sandboxes that do not know it. */
 	if (errno != ENOSYS)
 		return errno;
 	if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &files) < 0)
@@ -276,6 +295,7 @@ step_execute(const struct child_plan *plan)
 
 static step_fn *const steps[CHILD_STEPS] = {
 	[CHILD_SESSION] = step_session,
+	[CHILD_DESCRIPTORS] = step_descriptors,
 	[CHILD_STDIO] = step_stdio,
 	[CHILD_CLOSE] = step_close,
 	[CHILD_SIGNALS] = step_signals,
@@ -317,6 +337,7 @@ child_step_text(enum child_step step)
 	static const char *const texts[CHILD_STEPS] = {
 		[CHILD_NONE] = "make a process",
 		[CHILD_SESSION] = "make a session",
+		[CHILD_DESCRIPTORS] = "get descriptors of its own",
 		[CHILD_STDIO] = "pass the socket on",
 		[CHILD_CLOSE] = "close the other descriptors",
 		[CHILD_SIGNALS] = "reset the signals",

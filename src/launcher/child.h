@@ -16,6 +16,7 @@
 enum child_step {
 	CHILD_NONE, /* no step failed */
 	CHILD_SESSION,
+	CHILD_DESCRIPTORS,
 	CHILD_STDIO,
 	CHILD_CLOSE,
 	CHILD_SIGNALS,

@@ -6,7 +6,6 @@
  */
 #include "launcher/env.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -58,9 +57,13 @@ env_add(struct env *env, const char *entry)
 static void
 env_set(struct env *env, const char *prefix, const char *name, const char *value)
 {
-	if (env->error == 0)
-		env->error = buf_printf(
-		    &env->text, "%s%s=%s%c", prefix, name, value, 0);
+	const struct cab_slice parts[] = { { prefix, strlen(prefix) },
+		{ name, strlen(name) }, CAB_SLICE("="),
+		{ value, strlen(value) + 1 } };
+	size_t i;
+
+	for (i = 0; i < CAB_N(parts) && env->error == 0; i++)
+		env->error = buf_append(&env->text, parts[i].p, parts[i].n);
 	if (env->error == 0)
 		env->n++;
 }
@@ -69,10 +72,13 @@ static void
 env_set_number(
     struct env *env, const char *prefix, const char *name, uint64_t value)
 {
-	char text[24];
+	char text[24], *p = text + sizeof(text) - 1;
 
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	env_set(env, prefix, name, text);
+	*p = '\0';
+	do
+		*--p = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	env_set(env, prefix, name, p);
 }
 
 static bool

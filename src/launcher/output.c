@@ -135,16 +135,21 @@ int
 output_open(struct launcher *l, struct service_state *state, struct output **ret)
 {
 	struct output *o;
-	int pair[2], r;
+	int pair[2], high, r;
 
 	if (l->n_outputs >= l->max_outputs)
 		return -EMFILE;
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return -errno;
+	/* Out of the way of what the next child has to copy (child.c). */
+	high = fcntl(pair[0], F_DUPFD_CLOEXEC, LAUNCHER_FDS);
+	fd_close(pair[0]);
+	pair[0] = high;
 	/* Ours alone: the program expects a stderr that waits. */
-	r = fd_set_nonblock(pair[0], 1);
-	if (r < 0)
+	if (high < 0 || fcntl(high, F_SETFL, O_NONBLOCK) < 0) {
+		r = -errno;
 		goto fail;
+	}
 	o = pool_get(l->output_pool);
 	if (o == NULL) {
 		r = -ENOMEM;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Making processes.  Launcher only; single-threaded.  clone(2) with CLONE_VM
- * and CLONE_VFORK copies no page tables however large the launcher is, and the
+ * and CLONE_VFORK copies no page tables however large the launcher is, with
+ * CLONE_FILES no descriptors however many programs run (child.c unshares), and the
  * failure of a step comes back through the shared memory.  No signal is
  * delivered while the memory is shared: this process never takes any.
  */
@@ -77,7 +78,8 @@ spawn_start(struct child_plan *plan)
 	plan->failed_errno = 0;
 	if (stack == NULL)
 		return -ENOMEM;
-	pid = clone(child_enter, stack, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
+	pid = clone(child_enter, stack,
+	    CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, plan);
 	if (pid < 0)
 		return -errno;
 	if (plan->failed_step == CHILD_NONE)

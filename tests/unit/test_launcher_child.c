@@ -127,6 +127,35 @@ has_three_descriptors(void **state)
 		fd_close(leaks[i]);
 }
 
+/* The child starts out with the very table of its parent. */
+static void
+leaves_the_launcher_its_descriptors(void **state)
+{
+	struct child_plan good = plan_for("true"), bad = plan_for("true");
+	struct stat before[30], after;
+	bool open_before[30];
+	int i, dups[2];
+
+	(void)state;
+	/* Below and above those that the program gets. */
+	dups[0] = dup(STDIN_FILENO);
+	dups[1] = fcntl(STDIN_FILENO, F_DUPFD, 25);
+	bad.program = "/nonexistent";
+	for (i = 0; i < 30; i++)
+		open_before[i] = fstat(i, &before[i]) == 0;
+	expect(&good, "");
+	expect_failure(&bad, CHILD_EXECUTE, ENOENT);
+	for (i = 0; i < 30; i++) {
+		assert_int_equal(fstat(i, &after) == 0, open_before[i]);
+		if (!open_before[i])
+			continue;
+		assert_int_equal(after.st_ino, before[i].st_ino);
+		assert_int_equal(after.st_dev, before[i].st_dev);
+	}
+	fd_close(dups[0]);
+	fd_close(dups[1]);
+}
+
 static void
 reads_and_writes_one_socket(void **state)
 {
@@ -408,6 +437,7 @@ all_tests(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_three_descriptors),
+		cmocka_unit_test(leaves_the_launcher_its_descriptors),
 		cmocka_unit_test(reads_and_writes_one_socket),
 		cmocka_unit_test(has_default_signals),
 		cmocka_unit_test(leads_a_session),
