@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "worker/accept.h"
+#include "worker/balance.h"
 #include "worker/handoff.h"
 #include "worker/record.h"
 
@@ -344,18 +345,46 @@ accept_one(struct cab_worker *worker, struct listener *listener)
 	    error != EINVAL;
 }
 
+/* To the end of the kernel's queue of those that watch the socket. */
+static void
+step_back(struct cab_worker *worker, struct listener *listener)
+{
+	struct epoll_event none = { 0 };
+
+	listener->in_a_row = 0;
+	if (epoll_ctl(worker->epoll, EPOLL_CTL_DEL, listener->fd, &none) < 0)
+		return;
+	listener->watched = false;
+	listener_update(worker, listener);
+	if (!listener->watched)
+		accept_shortage(worker, errno);
+}
+
 void
 accept_ready(struct cab_worker *worker, struct listener *listener)
 {
-	for (int i = 0; i < ACCEPT_BATCH && !listener->paused; i++) {
+	struct balance others = balance_look(worker->board, worker->slot);
+	/* Who has enough leaves the rest of a burst to others while they can
+	 * take it; what they do not take, the next turn finds. */
+	int batch = balance_over(&others, worker->engine.n_open) ? 1 :
+								   ACCEPT_BATCH;
+	int taken = 0;
+
+	while (taken < batch && !listener->paused) {
 		if (worker->engine.n_open >= worker->max_connections) {
 			worker->at_capacity = true;
 			listeners_pause(worker, PAUSE_CAPACITY, false);
 			return;
 		}
 		if (!accept_one(worker, listener))
-			return;
+			break;
+		taken++;
 	}
+	listener->in_a_row += (uint32_t)taken;
+	if (taken > 0 && !listener->paused &&
+	    balance_step_back(
+		&others, worker->engine.n_open, listener->in_a_row))
+		step_back(worker, listener);
 }
 
 /* ---- leaving ---- */

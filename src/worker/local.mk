@@ -9,6 +9,8 @@ noinst_LIBRARIES += %reldir%/libworker.a
 	%reldir%/loop.h \
 	%reldir%/accept.c \
 	%reldir%/accept.h \
+	%reldir%/balance.c \
+	%reldir%/balance.h \
 	%reldir%/conn.c \
 	%reldir%/conn_api.c \
 	%reldir%/conn_private.h \

@@ -39,7 +39,8 @@ struct listener {
 	uint8_t kind; /* LOOP_LISTENER; first */
 	bool watched;
 	bool stream;
-	unsigned paused; /* enum listener_pause */
+	unsigned paused;   /* enum listener_pause */
+	uint32_t in_a_row; /* accepted since it let others go first */
 	int fd;
 	struct cab_running *running;
 	struct listener *next;

@@ -1243,6 +1243,68 @@ def test_restart_after_kill_9_on_the_same_unix_socket(daemon, work):
         assert echoes(sock)
 
 
+def held_by_each(running, before):
+    return [p.descriptors() - before[p.pid] for p in running.workers()]
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_held_connections_are_spread_over_the_workers(daemon, workers):
+    """
+    Each is served before the next one comes, so that no chance decides which
+    of the workers is awake.
+    """
+    port = free_port()
+    running = daemon(services=[echo(port, limits={"connections": 0,
+                                                  "per_source": 0})],
+                     workers=workers)
+    before = {p.pid: p.descriptors() for p in running.workers()}
+    with contextlib.ExitStack() as stack:
+        for _ in range(400):
+            assert echoes(stack.enter_context(tcp(port)))
+        held = held_by_each(running, before)
+        assert sum(held) == 400
+        share = 400 / workers
+        assert max(held) <= 1.3 * share and min(held) >= 0.7 * share, held
+
+
+def test_connections_that_end_at_once_are_spread_over_the_workers(daemon):
+    port = free_port()
+    running = daemon(services=[echo(port)], workers=2)
+    accepted = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            before = {p.pid: p.descriptors() for p in running.workers()}
+            stack.enter_context(tcp(port)).sendall(b"x")
+            wait_until(lambda: sum(held_by_each(running, before)) == 1,
+                       "it has been accepted")
+            accepted.append(held_by_each(running, before).index(1))
+            for _ in range(63):
+                assert served(port)
+    assert set(accepted) == {0, 1}, accepted
+
+
+def test_a_stopped_worker_gets_no_share(daemon):
+    """New connections go to those that run, and not to one of them alone."""
+    port = free_port()
+    running = daemon(services=[echo(port, limits={"connections": 0,
+                                                  "per_source": 0})],
+                     workers=4)
+    before = {p.pid: p.descriptors() for p in running.workers()}
+    stopped = running.workers()[0]
+    kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: Process(stopped.pid).state == "T", "it has stopped")
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(90):
+                assert echoes(stack.enter_context(tcp(port, timeout=20)))
+            held = [p.descriptors() - before[p.pid] for p in running.workers()
+                    if p.pid in before and p.pid != stopped.pid]
+            assert min(held) >= 20, held
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            kill(stopped, signal.SIGCONT)
+
+
 def test_reports_nothing_of_others(daemon):
     """Two daemons side by side, the same service names, no quarrel."""
     one, two = free_port(), free_port()

@@ -60,6 +60,7 @@ UNIT_TESTS = \
 	%reldir%/test_smtp \
 	%reldir%/test_smtp_parse \
 	%reldir%/test_conn \
+	%reldir%/test_balance \
 	%reldir%/test_sandbox \
 	%reldir%/test_launcher \
 	%reldir%/test_spawn \

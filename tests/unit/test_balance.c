@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which worker lets others go first.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "worker/balance.h"
+
+static void
+role_set(struct board *board, uint32_t slot, uint32_t generation, uint32_t held)
+{
+	atomic_store(&board->roles[slot].generation, generation);
+	atomic_store(&board->roles[slot].connections, held);
+}
+
+static void
+test_alone(void **state)
+{
+	struct balance nobody = { 0 };
+
+	(void)state;
+	assert_false(balance_over(&nobody, 20000));
+	assert_false(balance_step_back(&nobody, 20000, 20000));
+}
+
+static void
+test_share(void **state)
+{
+	struct balance one = { .n = 1, .held = 160 };
+	struct balance three = { .n = 3, .held = 480 };
+	struct balance idle = { .n = 1, .held = 0 };
+
+	(void)state;
+	assert_false(balance_over(&one, 0));
+	assert_false(balance_over(&one, 172));
+	assert_true(balance_over(&one, 173));
+	assert_false(balance_over(&three, 172));
+	assert_true(balance_over(&three, 173));
+	/* One or two more than nothing are no load. */
+	assert_false(balance_over(&idle, 2));
+	assert_true(balance_over(&idle, 3));
+}
+
+static void
+test_step_back(void **state)
+{
+	struct balance one = { .n = 1, .held = 100 };
+
+	(void)state;
+	assert_false(balance_step_back(&one, 100, 1));
+	assert_true(balance_step_back(&one, 200, 1));
+	assert_false(balance_step_back(&one, 0, BALANCE_RUN - 1));
+	assert_true(balance_step_back(&one, 0, BALANCE_RUN));
+}
+
+static void
+test_look(void **state)
+{
+	struct board *board;
+	int fd = board_create(&board);
+	struct balance others;
+
+	(void)state;
+	assert_true(fd >= 0);
+	others = balance_look(board, 0);
+	assert_int_equal(others.n, 0);
+	role_set(board, 0, 7, 10);
+	role_set(board, 1, 7, 20);
+	role_set(board, 2, 6, 40); /* went with the configuration before */
+	role_set(board, 3, 7, 80);
+	role_set(board, 4, 7, 160); /* never used */
+	atomic_store(&board->daemon.workers, 4);
+	others = balance_look(board, 0);
+	assert_int_equal(others.n, 2);
+	assert_int_equal(others.held, 100);
+	others = balance_look(board, 3);
+	assert_int_equal(others.n, 2);
+	assert_int_equal(others.held, 30);
+	board_unmap(board);
+	fd_close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_share),
+		cmocka_unit_test(test_step_back),
+		cmocka_unit_test(test_look),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
