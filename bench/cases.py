@@ -16,7 +16,7 @@ from servers import Failure, Load, Place, Server
 
 SMALL = 1024                    # the small file
 LARGE = 1 << 20                 # the large one
-COUNTS = (1, 250, 500, 1000)    # of services
+COUNTS = (1, 1000, 2000, 4000)    # of services
 
 # service: what the contender is asked for. mode, args: of bench/load. floor:
 # the mode of bench/floor. base: the contender that ratios are taken of.

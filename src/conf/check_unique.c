@@ -12,33 +12,61 @@
 #define LISTENS_MAX 16384 /* of all services */
 #define BUCKETS     4096
 
+static uint64_t
+mix(uint64_t h, const char *p, size_t n)
+{
+	for (; n > 0; n--)
+		h = (h ^ (unsigned char)*p++) * UINT64_C(0x100000001b3); /* FNV-1a */
+	return h;
+}
+
+static void
+report_same_name(struct conf_reading *r, const struct cab_service *a,
+    const struct cab_service *b)
+{
+	const struct conf_origin *origin = origin_get(&r->origins, &a->name);
+	struct conf_at at = { a->file, a->line, false };
+	char text[CONF_SHOWN];
+
+	if (origin != NULL)
+		at = (struct conf_at){ origin->file, origin->line, false };
+	conf_complain(r, CAB_ERROR, &at, NULL,
+	    "service \"%s\": name: the service in %s:%d has the same name",
+	    subject_shown(text, a->name), b->file, b->line);
+}
+
+/* A name is compared with those of its bucket only: services may be thousands. */
 static void
 check_names(struct conf_reading *r)
 {
-	size_t i, j;
+	static size_t buckets[BUCKETS];
+	size_t n = r->conf->n_services, i, j, *bucket;
+	/* By service, the next in its bucket, index + 1. */
+	size_t *next = calloc(n + 1, sizeof(*next));
 
-	for (i = 0; i < r->conf->n_services; i++) {
-		const struct cab_service *a = &r->services[i], *b;
-		struct conf_at at = { a->file, a->line, false };
-		const struct conf_origin *origin = origin_get(
-		    &r->origins, &a->name);
-		char text[CONF_SHOWN];
-
-		if (a->name == NULL)
-			continue;
-		if (origin != NULL)
-			at = (struct conf_at){ origin->file, origin->line, false };
-		for (j = 0; j < i; j++) {
-			b = &r->services[j];
-			if (b->name == NULL || strcmp(a->name, b->name) != 0)
-				continue;
-			conf_complain(r, CAB_ERROR, &at, NULL,
-			    "service \"%s\": name: the service in %s:%d has "
-			    "the same name",
-			    subject_shown(text, a->name), b->file, b->line);
-			break;
-		}
+	if (next == NULL) {
+		conf_no_memory(r);
+		return;
 	}
+	memset(buckets, 0, sizeof(buckets));
+	for (i = 0; i < n; i++) {
+		const char *name = r->services[i].name;
+
+		if (name == NULL)
+			continue;
+		bucket = &buckets[mix(0, name, strlen(name)) % BUCKETS];
+		for (j = *bucket; j > 0; j = next[j - 1])
+			if (strcmp(name, r->services[j - 1].name) == 0)
+				break;
+		/* Each of several is held against the first. */
+		if (j > 0) {
+			report_same_name(r, &r->services[i], &r->services[j - 1]);
+			continue;
+		}
+		next[i] = *bucket;
+		*bucket = i + 1;
+	}
+	free(next);
 }
 
 /* One listener of an enabled service, in a bucket of those it may clash with. */
@@ -62,9 +90,7 @@ bucket_of(const struct cab_listen *l)
 	} else if (l->kind == CAB_VSOCK) {
 		n = 0;
 	}
-	for (; n > 0; n--)
-		h = (h ^ (unsigned char)*p++) * UINT64_C(0x100000001b3);
-	return (size_t)(h % BUCKETS);
+	return (size_t)(mix(h, p, n) % BUCKETS);
 }
 
 static void
