@@ -40,6 +40,7 @@
 #define EVENT_FLOOD_ENDED    "556c9e287ef941dbbc43178e613a35cc"
 #define EVENT_FLOOD_OTHERS   "0da3ec6322384c61b661bdee163a4d01"
 #define EVENT_SHORTAGE       "58ee4b54bfa04b62b3d067dc94373bcd"
+#define EVENT_FULL           "9fce1cec75b3467aadd6f47af9e54c36"
 #define EVENT_PROTOCOL       "9e0d46e329b246d6861ab8428e61d6df"
 
 /* Programs. */

@@ -32,6 +32,8 @@
 #define VALUE_MAX_BYTES  8192
 #define RECORD_MAX_BYTES 32768
 
+#define CATCH_UP_MS 1000
+
 enum line_kind {
 	LINE_UNKNOWN, /* not looked at yet */
 	LINE_FILE,    /* a write does not wait */
@@ -49,6 +51,7 @@ static struct {
 	int line; /* where lines go: 2, or our own descriptor of the same file */
 	bool stamp, priority;
 	uint64_t dropped, unreported;
+	uint64_t tried_ms; /* when log_catch_up last tried */
 } log_state = { .level = CAB_LOG_INFO, .journal = -1, .line = STDERR_FILENO };
 
 /* The bytes of one record on their way to the target. */
@@ -401,6 +404,21 @@ log_fields(enum cab_log_level level, const char *id,
 		report_dropped();
 	}
 	errno = saved;
+}
+
+bool
+log_catch_up(void)
+{
+	uint64_t now;
+
+	if (log_state.unreported == 0)
+		return false;
+	now = clock_ms();
+	if (now - log_state.tried_ms >= CATCH_UP_MS) {
+		log_state.tried_ms = now;
+		report_dropped();
+	}
+	return log_state.unreported > 0;
 }
 
 bool

@@ -70,6 +70,13 @@ struct cab_log_gate {
 };
 bool log_gate(struct cab_log_gate *gate, uint32_t burst, uint32_t period_ms, uint32_t *ret_suppressed);
 
+/*
+ * Tells what was lost, should the target take it by now; else that comes with
+ * the next record.  For every turn of a role's loop: tries once a second.  True
+ * while there is something to tell.
+ */
+bool log_catch_up(void);
+
 /* Records dropped because the target could not take them. */
 uint64_t log_dropped(void);
 

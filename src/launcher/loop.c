@@ -112,6 +112,8 @@ loop_run(struct launcher *l)
 		}
 		wheel_run(&l->wheel, clock_ms(), ring, l);
 		release_dead(l);
+		/* The next beat, if nothing else, brings another turn. */
+		(void)log_catch_up();
 		atomic_store_explicit(
 		    &role->connections, l->n_programs, memory_order_relaxed);
 		atomic_store_explicit(

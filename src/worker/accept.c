@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,7 +25,6 @@
 #define ACCEPT_BATCH      16
 #define SHORTAGE_MIN_MS   50
 #define SHORTAGE_MAX_MS   1000
-#define SHORTAGE_LOG_MS   60000
 
 /* In the order of board_reasons. */
 _Static_assert(CAB_REFUSED_ACCESS == 0 && CAB_REFUSED_CONNECTIONS == 1 &&
@@ -101,8 +101,6 @@ accept_wake(struct cab_worker *worker, uint64_t mask)
 static void
 accept_shortage(struct cab_worker *worker, int error)
 {
-	uint32_t suppressed;
-
 	worker->shortage_pause_ms = worker->shortage_pause_ms ?
 	    worker->shortage_pause_ms * 2 :
 	    SHORTAGE_MIN_MS;
@@ -110,11 +108,7 @@ accept_shortage(struct cab_worker *worker, int error)
 		worker->shortage_pause_ms = SHORTAGE_MAX_MS;
 	worker->shortage_until_ms = clock_ms() + worker->shortage_pause_ms;
 	listeners_pause(worker, PAUSE_SHORTAGE, false);
-	errno = error;
-	if (log_gate(&worker->shortage_gate, 1, SHORTAGE_LOG_MS, &suppressed))
-		log_event(CAB_LOG_WARNING, EVENT_SHORTAGE,
-		    "cannot accept: %m; new clients wait in the kernel's queue; "
-		    "raise LimitNOFILE= or lower limits.connections");
+	record_shortage(worker, strerror(error));
 }
 
 void
@@ -322,6 +316,7 @@ accept_one(struct cab_worker *worker, struct listener *listener)
 	if (queue && !place_take_or_wait(worker, running)) {
 		listener->paused |= PAUSE_PLACES;
 		listener_update(worker, listener);
+		record_full(running);
 		return false;
 	}
 	fd = accept4(
@@ -374,6 +369,8 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 		if (worker->engine.n_open >= worker->max_connections) {
 			worker->at_capacity = true;
 			listeners_pause(worker, PAUSE_CAPACITY, false);
+			record_shortage(worker, "it has as many connections as "
+						"its limit of descriptors allows");
 			return;
 		}
 		if (!accept_one(worker, listener))

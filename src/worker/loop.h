@@ -79,7 +79,7 @@ struct cab_worker {
 	bool at_capacity;
 	uint64_t shortage_until_ms; /* 0: no shortage */
 	uint32_t shortage_pause_ms;
-	uint64_t sweep_ms; /* when to look for summaries of floods; 0: no flood */
+	uint64_t sweep_ms; /* when to look for summaries of floods; 0: no need */
 	struct cab_log_gate shortage_gate;
 	bool stopping, done;
 	uint64_t stop_ms; /* when what is left is dropped */

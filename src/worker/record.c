@@ -18,6 +18,8 @@
 /* Of one service and worker, however many networks they come from. */
 #define REFUSALS_BURST     50
 #define REFUSALS_PERIOD_MS 10000
+/* Who waits is told once in this time. */
+#define WAITING_PERIOD_MS 60000
 /* Between two looks for summaries that are due. */
 #define SWEEP_MS 1000
 
@@ -185,6 +187,43 @@ record_refused(struct cab_worker *worker, struct cab_running *running, int fd,
 		flood_hold(board, flood, why, clock_ms());
 }
 
+/* ---- those that have to wait ---- */
+
+void
+record_full(struct cab_running *running)
+{
+	const char *name = running->conf->name;
+	struct event event;
+	uint32_t ignored;
+
+	if (!log_gate(&running->full_gate, 1, WAITING_PERIOD_MS, &ignored))
+		return;
+	event_begin(&event);
+	event_word(&event, FIELD_SERVICE, name);
+	event_word(&event, FIELD_REASON, refusal_words[CAB_REFUSED_CONNECTIONS]);
+	event_log(&event, CAB_LOG_NOTICE, EVENT_FULL,
+	    "service %s is full: limits.connections (%" PRIu32
+	    ") reached, new clients wait",
+	    name, running->max_connections);
+}
+
+void
+record_shortage(struct cab_worker *worker, const char *why)
+{
+	struct event event;
+	uint32_t ignored;
+
+	if (!log_gate(&worker->shortage_gate, 1, WAITING_PERIOD_MS, &ignored))
+		return;
+	event_begin(&event);
+	event_word(&event, FIELD_REASON, why);
+	event_said(&event);
+	event_log(&event, CAB_LOG_WARNING, EVENT_SHORTAGE,
+	    "cannot accept: %s; new clients wait in the kernel's queue; raise "
+	    "LimitNOFILE= or lower limits.connections",
+	    why);
+}
+
 /* ---- floods ---- */
 
 static const char *
@@ -259,9 +298,10 @@ void
 record_turn(struct cab_worker *worker)
 {
 	struct flood_summary flood;
+	bool behind = log_catch_up();
 	uint32_t at = 0;
 
-	if (!flood_any(worker->board)) {
+	if (!behind && !flood_any(worker->board)) {
 		worker->sweep_ms = 0;
 		return;
 	}

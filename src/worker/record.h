@@ -19,7 +19,13 @@ void record_finished(struct cab_conn *conn);
 void record_refused(struct cab_worker *worker, struct cab_running *running,
     int fd, const struct cab_peer *peer, enum cab_refusal why);
 
-/* Once per loop turn: tells the summaries of floods that are due. */
+/* The service has no place for the next client, who waits. */
+void record_full(struct cab_running *running);
+
+/* The worker cannot accept for now. */
+void record_shortage(struct cab_worker *worker, const char *why);
+
+/* Once per loop turn: tells the summaries of floods that are due, and what the log has lost. */
 void record_turn(struct cab_worker *worker);
 
 #endif

@@ -38,7 +38,7 @@ struct cab_running {
 	struct acl_rules acl;
 	struct rate_limit rate, source_rate, datagram_rate;
 	uint32_t max_connections, max_per_source; /* 0: no limit */
-	struct cab_log_gate refusal_gate, log_gate;
+	struct cab_log_gate refusal_gate, full_gate, log_gate;
 	uint64_t sampled; /* finished connections that log.sample has counted */
 	struct service_resource *resources;
 	size_t n_resources;

@@ -288,6 +288,24 @@ def test_flood_outlives_its_worker(daemon):
     assert " 25 refused from 127.0.0.0/24 in " in text
 
 
+def test_full(daemon):
+    """Who waits for a place is told of once, not once for each client."""
+    port = free_port()
+    d = daemon([{**echo(port), "limits": {"connections": 1,
+                                          "on_limit": "queue"}}], workers=1)
+    with tcp(port) as holder:
+        assert echoes(holder)
+        waiting = [tcp(port) for _ in range(5)]
+        (text, fields), = wait_lines(d, "service svc is full")
+        assert "limits.connections (1) reached, new clients wait" in text
+        assert fields == {"SERVICE": "svc",
+                          "REASON": "limits.connections reached"}
+    for sock in waiting:
+        assert echoes(sock)
+        sock.close()
+    wait_lines(d, "service svc is full")
+
+
 # ---------------------------------------------------------------- the journal
 
 class Journal:
@@ -493,12 +511,10 @@ def test_native_log_that_takes_nothing(logged, journal):
     dropped = wait_until(lost, "the socket is full")
     journal.hang(False)
 
-    def told():
-        with tcp(port) as sock:
-            assert echoes(sock)
-        return [r for r in journal.of("LOG_LOST")
-                if r["CABINETD_ROLE"] == "worker 0"]
-    record = wait_until(told, "it is told")[0]
+    # Nothing else happens that could be logged.
+    record = wait_until(lambda: [r for r in journal.of("LOG_LOST")
+                                 if r["CABINETD_ROLE"] == "worker 0"],
+                        "it is told")[0]
     assert dropped <= int(record["CABINETD_COUNT"]) == lost()
     assert record["MESSAGE"].startswith(f"{record['CABINETD_COUNT']} log ")
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
-#include "base/log.h"
+#include "base/event.h"
 #include "base/str.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -230,6 +230,26 @@ next_field(const char **p, const char *end, struct cab_slice *name,
 	return true;
 }
 
+/* Both ends of a connection, whatever the kernel may say they are. */
+static void
+try_ends(const uint8_t *data, size_t len)
+{
+	struct cab_peer peer;
+	struct event event;
+
+	if (len < sizeof(peer))
+		return;
+	memcpy(&peer, data, sizeof(peer));
+	if (data[len - 1] & 1)
+		peer_anonymise(&peer);
+	event_begin(&event);
+	for (unsigned i = 0; i < data[len - 1] % 16; i++)
+		(i & 1 ? event_peer : event_local)(&event, &peer);
+	for (size_t i = 0; i < event.n; i++)
+		for (const char *p = event.v[i].value; *p != '\0'; p++)
+			must(*p > 0x20 && *p < 0x7f);
+}
+
 static void
 try_journal(const uint8_t *data, size_t len)
 {
@@ -243,6 +263,7 @@ try_journal(const uint8_t *data, size_t len)
 
 	if (len == 0)
 		return;
+	try_ends(data, len);
 	log_fields(CAB_LOG_INFO, NULL, &field, 1, "text");
 	n = recv(journal, record, sizeof(record) - 1, MSG_DONTWAIT);
 	must(n > 0);

@@ -24,7 +24,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
+#include "base/event.h"
 
 static int saved_stderr;
 
@@ -364,6 +364,53 @@ survives_the_journal(void **state)
 }
 
 static void
+set_ms(uint64_t ms)
+{
+	const struct cab_clock fake = { .mono_ns = ms * 1000000 };
+
+	clock_fake(&fake);
+}
+
+/* With nothing else to log, what was lost is told by itself, and tried once a second. */
+static void
+catches_up_by_itself(void **state)
+{
+	char out[65536];
+	uint64_t before, lost;
+	int fd = fake_journal();
+	ssize_t n;
+
+	(void)state;
+	set_ms(1000000);
+	log_open(CAB_LOG_JOURNAL, CAB_LOG_INFO, "t");
+	assert_false(log_catch_up());
+	before = log_dropped();
+	for (int i = 0; i < 5000; i++)
+		log_info("flood %d", i);
+	lost = log_dropped() - before;
+	assert_true(lost > 0);
+	assert_true(log_catch_up());
+	while (recv(fd, out, sizeof(out), 0) > 0)
+		continue;
+	set_ms(1000999);
+	assert_true(log_catch_up());
+	assert_int_equal(recv(fd, out, sizeof(out), 0), -1);
+	set_ms(1001000);
+	assert_false(log_catch_up());
+	n = recv(fd, out, sizeof(out) - 1, 0);
+	assert_true(n > 0);
+	out[n] = '\0';
+	assert_int_equal(strtoull(out + strlen("MESSAGE="), NULL, 10), lost);
+	assert_non_null(strstr(out, "\nMESSAGE_ID=" EVENT_LOG_LOST "\n"));
+	assert_non_null(strstr(out, "\nCABINETD_COUNT="));
+	assert_false(log_catch_up());
+	/* The trying itself is no record that could be lost. */
+	assert_int_equal(log_dropped() - before, lost);
+	clock_fake(NULL);
+	fd_close(fd);
+}
+
+static void
 falls_back_to_stderr(void **state)
 {
 	FILE *file = tmpfile();
@@ -441,6 +488,8 @@ main(void)
 		    bounds_journal_records, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(
 		    survives_the_journal, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(
+		    catches_up_by_itself, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(
 		    falls_back_to_stderr, fake_setup, fake_teardown),
 		cmocka_unit_test(gates_floods),
