@@ -55,6 +55,7 @@ add_service(struct launch_conf *c, const char *name, const char *program)
 		.exec = exec,
 		.listens = { .v = &somewhere, .n = 1 },
 		.log.sample = 1,
+		.timeouts.drain = 60000,
 		.socket.backlog = 1,
 		.file = "test",
 		.line = 1 };
