@@ -249,6 +249,16 @@ draw_sources(struct screen *screen, const struct sample *sample)
 		    ctl_field_at(data, i, n)->text);
 }
 
+/* Lines to keep for them: all that they take, but not most of the screen. */
+static int
+lines_of_sources(const struct screen *screen, const struct sample *sample)
+{
+	const struct ctl_data *data = ctl_reply_table(&sample->reply, "sources");
+	int n = data != NULL && data->n_rows > 0 ? (int)data->n_rows + 2 : 0;
+
+	return n < screen->lines / 2 ? n : screen->lines / 2;
+}
+
 static void
 draw(struct screen *screen, struct sample *sample)
 {
@@ -256,7 +266,7 @@ draw(struct screen *screen, struct sample *sample)
 	char up[48], now[16] = "";
 	time_t seconds = (time_t)(sample->time_ms / 1000);
 	struct tm tm;
-	int sources = 13; /* lines that those take */
+	int keep;
 
 	if (localtime_r(&seconds, &tm) != NULL)
 		(void)strftime(now, sizeof(now), "%H:%M:%S", &tm);
@@ -273,8 +283,9 @@ draw(struct screen *screen, struct sample *sample)
 	line(screen, "%-20s %-8s %8s %10s %10s %10s %9s %9s", "SERVICE",
 	    "STATE", "ACTIVE", "ACCEPTED", "DATAGRAMS", "REFUSED", "IN", "OUT");
 	draw_row(screen, "(all)", "", &all);
+	keep = lines_of_sources(screen, sample);
 	for (size_t i = 0; i < sample->n; i++)
-		if (!screen->render.terminal || screen->lines > sources)
+		if (!screen->render.terminal || screen->lines > keep)
 			draw_row(screen, sample->services[i].name,
 			    sample->services[i].state, &sample->services[i]);
 	draw_sources(screen, sample);

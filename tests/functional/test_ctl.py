@@ -4,6 +4,7 @@ cabinetctl against the real daemon: every verb, who may use it, what a failed
 reload says, and that no client of the control socket can hold the daemon up.
 """
 
+import fcntl
 import grp
 import json
 import os
@@ -14,7 +15,9 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -647,6 +650,32 @@ def test_top_on_a_terminal(daemon, how):
         os.close(master)
 
 
+def test_top_on_a_small_terminal(daemon):
+    """Sources take no more of it than they need."""
+    names = [f"echo{i}" for i in range(9)]
+    d = daemon([{**ECHO, "name": name} for name in names], workers=1)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
+    with tcp(port_of(d, "echo4")) as sock:
+        assert echoes(sock)
+        top = subprocess.Popen(
+            [str(CTL), "--socket", str(d.control), "top"], stdin=slave,
+            stdout=slave, env={**harness.base_environment(), "TERM": "xterm"})
+        os.close(slave)
+        try:
+            shown = b""
+            while shown.count(b"\033[J") < 2:
+                shown += os.read(master, 65536)
+        finally:
+            top.kill()
+            top.wait(10)
+            os.close(master)
+    lines = shown.split(b"\033[J")[1].decode().splitlines()
+    assert len(lines) < 12 and max(map(len, lines)) < 70, lines
+    assert sum("echo" in line for line in lines) == 4, lines
+    assert sum("127.0.0.1" in line for line in lines) == 1, lines
+
+
 # ---------------------------------------------------------------- the command line
 
 def test_no_daemon(work):
@@ -1032,6 +1061,11 @@ def test_completion(daemon, work):
     assert complete([*at, "drain", ""], env) == ["daytime", "echo"]
     assert complete([*at, "explain", "::1", "e"], env) == ["echo"]
     assert complete([*at, "log-level", "w"], env) == ["warning"]
+    # As bash takes "--socket=PATH" apart.
+    assert complete(["cabinetctl", "--socket", "=", str(d.control), "drain",
+                     "d"], env) == ["daytime"]
+    assert complete(["cabinetctl", "--socket", "=", str(d.control)[:-1]],
+                    env) == [str(d.control)]
     assert complete(["cabinetctl", "--s"], env) == ["--socket"]
     assert complete([*at, "reload", ""], env) == []
     with tcp(port_of(d, "echo")) as sock:
