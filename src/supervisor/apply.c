@@ -568,6 +568,27 @@ commit(struct apply *apply)
 	free_dropped(gone, n);
 }
 
+/*
+ * What the next state does not use: its last clients are served by the workers
+ * before they let go of it, and no others may come meanwhile.  A program that
+ * has taken its socket over goes on with it, and systemd's sockets stay open.
+ */
+static void
+hush_dropped(const struct apply *apply, bool on)
+{
+	const struct state *old = apply->current;
+
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
+		const struct cab_exec *exec = service_of(old, i)->exec;
+
+		for (size_t k = 0; k < old->places[i].n; k++)
+			if (old->places[i].v[k]->refs == 1 &&
+			    !old->places[i].v[k]->passed &&
+			    (exec == NULL || !exec->wait))
+				listener_hush(old->places[i].v[k], on);
+	}
+}
+
 /* Sockets that both states use go back to the options of the old one. */
 static void
 untune(struct apply *apply, const struct state *next)
@@ -598,6 +619,7 @@ roll_back(struct apply *apply, int error, bool told)
 	apply->next = NULL;
 	if (next->places != NULL)
 		untune(apply, next);
+	hush_dropped(apply, false);
 	state_free(next);
 	if (told && apply->current != NULL && announce(apply, apply->current) < 0)
 		log_error("cannot tell the other processes to go back: %s",
@@ -701,6 +723,7 @@ apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
 	apply->next = state;
 	r = prepare(apply, state);
 	if (r == 0) {
+		hush_dropped(apply, true);
 		r = announce(apply, state);
 		if (r < 0)
 			out_of_memory(apply);

@@ -7,6 +7,7 @@
 #include "supervisor/listen.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -438,6 +439,8 @@ listener_adopt(const struct cab_service *service, struct passed_socket *socket,
 		r = -ENOMEM;
 		goto fail;
 	}
+	/* Passed on by a supervisor that died in the middle of a reload. */
+	listener_hush(listener, false);
 	*ret = listener;
 	return 0;
 fail:
@@ -495,6 +498,29 @@ void
 listener_share(const struct listener *listener, bool on)
 {
 	(void)want_option(listener->fd->fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+void
+listener_hush(const struct listener *listener, bool on)
+{
+	/* Flags are the 14th byte of the TCP header; what is no SYN belongs to
+	 * a handshake that is under way, and may end it. */
+	static struct sock_filter no_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TH_SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog filter = { CAB_N(no_syn), no_syn };
+
+	if (listener->kind != CAB_TCP)
+		return;
+	if (on)
+		(void)setsockopt(listener->fd->fd, SOL_SOCKET, SO_ATTACH_FILTER,
+		    &filter, sizeof(filter));
+	else
+		(void)setsockopt(listener->fd->fd, SOL_SOCKET, SO_DETACH_FILTER,
+		    &(int){ 0 }, sizeof(int));
 }
 
 struct listener *

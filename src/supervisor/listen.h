@@ -61,6 +61,13 @@ bool listener_covers(
 /* Lets a socket opened with share bind an overlapping address, until switched off again. */
 void listener_share(const struct listener *listener, bool on);
 
+/*
+ * Lets no new client into the queue of a TCP socket, so that it can be emptied
+ * and closed with nobody in it.  A client that comes now is not answered and
+ * tries again, for as long as its own kernel has patience.
+ */
+void listener_hush(const struct listener *listener, bool on);
+
 struct listener *listener_ref(struct listener *listener);
 
 /* The last one closes the socket and removes its file; accepts NULL. */

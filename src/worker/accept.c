@@ -23,6 +23,8 @@
 
 /* Small enough that workers share a burst, large enough to spare wake-ups. */
 #define ACCEPT_BATCH      16
+/* No queue is longer than this. */
+#define ACCEPT_REST       65536
 #define SHORTAGE_MIN_MS   50
 #define SHORTAGE_MAX_MS   1000
 
@@ -308,7 +310,8 @@ accept_one(struct cab_worker *worker, struct listener *listener)
 {
 	struct cab_running *running = listener->running;
 	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
-	bool queue = running->max_connections &&
+	/* Once it leaves there is no queue to wait in. */
+	bool queue = running->max_connections && !listener->leaving &&
 	    running->conf->limits.on_limit == CAB_ON_LIMIT_QUEUE;
 	struct cab_peer peer;
 	int fd;
@@ -382,6 +385,17 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 	    balance_step_back(
 		&others, worker->engine.n_open, listener->in_a_row))
 		step_back(worker, listener);
+}
+
+void
+accept_rest(struct cab_worker *worker, struct listener *listener)
+{
+	listener->leaving = true;
+	for (unsigned i = 0; i < ACCEPT_REST &&
+	     worker->engine.n_open < worker->max_connections &&
+	     accept_one(worker, listener);
+	     i++)
+		continue;
 }
 
 /* ---- leaving ---- */

@@ -18,6 +18,9 @@ void listeners_resume(struct cab_worker *worker, enum listener_pause why);
 /* Readiness of a stream listener. */
 void accept_ready(struct cab_worker *worker, struct listener *listener);
 
+/* The last look at a stream listener that is going to be closed: serves or refuses who waits in its queue. */
+void accept_rest(struct cab_worker *worker, struct listener *listener);
+
 /* Called once per loop turn: lifts pauses whose reason has gone. */
 void accept_turn(struct cab_worker *worker);
 

@@ -39,9 +39,11 @@ struct listener {
 	uint8_t kind; /* LOOP_LISTENER; first */
 	bool watched;
 	bool stream;
+	bool leaving;      /* the service has no such listener any more */
 	unsigned paused;   /* enum listener_pause */
 	uint32_t in_a_row; /* accepted since it let others go first */
 	int fd;
+	uint64_t inode; /* the same socket under any number */
 	struct cab_running *running;
 	struct listener *next;
 };

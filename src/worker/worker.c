@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,6 +182,7 @@ on_listener(struct chan_msg *msg)
 	struct cab_running *running = pending_service(m->generation, m->service);
 	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
 	struct listener *l;
+	struct stat st;
 	int type = 0;
 	socklen_t len = sizeof(type);
 
@@ -201,6 +203,9 @@ on_listener(struct chan_msg *msg)
 	 * accept would stop this worker. */
 	if (fd_set_nonblock(l->fd, 1) < 0)
 		fatal(EX_OSERR, "cannot set up a listener: %m");
+	if (fstat(l->fd, &st) < 0)
+		fatal(EX_OSERR, "cannot set up a listener: %m");
+	l->inode = st.st_ino;
 	l->stream = type == SOCK_STREAM;
 	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0 &&
 	    sockaddr_port(&addr))
@@ -349,6 +354,40 @@ plan_descriptors(void)
 	    CONN_LINGER_MAX;
 }
 
+/* Looks from *cursor on, since both lists are in the order of the services. */
+static bool
+listener_goes_on(
+    const struct listener *listener, const struct listener **cursor)
+{
+	const struct listener *from = *cursor ? *cursor : self.listeners;
+	const struct listener *l = from;
+
+	while (l && l->inode != listener->inode) {
+		l = l->next ? l->next : self.listeners;
+		if (l == from)
+			return false;
+	}
+	if (l)
+		*cursor = l->next;
+	return l != NULL;
+}
+
+/* Clients in the queue of a socket that is closed would be reset: these had connected in time. */
+static void
+serve_rest(struct listener *previous)
+{
+	const struct listener *cursor = NULL;
+
+	for (struct listener *l = previous; l; l = l->next) {
+		if (listener_goes_on(l, &cursor))
+			continue;
+		if (l->stream)
+			accept_rest(&self, l);
+		else
+			datagram_ready(&self, l);
+	}
+}
+
 static void
 on_commit(struct chan_msg *msg)
 {
@@ -374,6 +413,7 @@ on_commit(struct chan_msg *msg)
 	self.pending = NULL;
 	self.listeners = self.pending_listeners;
 	self.pending_listeners = NULL;
+	serve_rest(previous);
 	drain_replaced();
 	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {

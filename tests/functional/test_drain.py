@@ -6,12 +6,16 @@ drain deadline, and nothing of it is held on to afterwards.
 """
 
 import contextlib
+import os
 import signal
+import threading
 
 import pytest
 
 from harness import (Http, Process, descendants, echoes, free_port, http,
-                     program, receive_all, tcp, udp, wait_until)
+                     in_parallel, needs_root, program, receive, receive_all, tcp, udp,
+                     unix_stream, wait_until)
+from test_ctl import ctl
 
 SHORT = {"drain": "200ms"}
 LONG = {"drain": "1h"}
@@ -289,3 +293,114 @@ def test_the_stop_tells_systemd_how_long_it_may_take(daemon):
     running.signal(signal.SIGTERM)
     running.wait_note("EXTEND_TIMEOUT_USEC=304000000")
     running.finish()
+
+
+# ---------------------------------------------------------------- listeners that go
+
+def queue_up(running, clients):
+    """Clients that have connected while no worker looked; the list of their sockets."""
+    stopped = running.workers()
+    for worker in stopped:
+        os.kill(worker.pid, signal.SIGSTOP)
+    for process in stopped:
+        wait_until(lambda p=process: Process(p.pid).state == "T", "it stopped")
+    socks = [client() for client in clients]
+    return stopped, socks
+
+
+def reload_behind(running, stopped, services):
+    """A reload that the stopped workers hear of before they look at a queue."""
+    mark = free_port()
+    running.write([*services, echo(mark, "mark")])
+    running.signal(signal.SIGHUP)
+
+    def opened():
+        with contextlib.suppress(ConnectionRefusedError), tcp(mark):
+            return True
+    wait_until(opened, "the new configuration has its sockets")
+    # Who is answered now is so after the messages have been sent.
+    ctl(running, "status")
+    for worker in stopped:
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("make", [echo, cat])
+@pytest.mark.parametrize("how", ["moved", "dropped"])
+def test_who_is_in_the_queue_of_a_listener_that_goes_is_served(daemon, make, how):
+    port = free_port()
+    service = make(port, "svc", LONG)
+    running = daemon(services=[{**service, "listen": f"tcp://*:{port}"}],
+                     workers=2)
+    # More than a worker accepts in one go.
+    stopped, socks = queue_up(running, [lambda: tcp(port)] * 50)
+    reload_behind(running, stopped, [service] if how == "moved" else [])
+    for sock in socks:
+        assert echoes(sock)
+        sock.close()
+
+
+def test_where_clients_wait_for_places_they_are_told_at_the_end(daemon):
+    port = free_port()
+    running = daemon(services=[
+        {"name": "mail", "listen": f"tcp://127.0.0.1:{port}",
+         "protocol": "smtp", "timeouts": LONG,
+         "limits": {"connections": 1, "on_limit": "queue"}}], workers=1)
+    stopped, socks = queue_up(running, [lambda: tcp(port)] * 30)
+    reload_behind(running, stopped, [])
+    codes = sorted(receive(sock, 3) for sock in socks)
+    assert codes == [b"220"] + [b"421"] * 29
+    for sock in socks:
+        sock.close()
+
+
+def test_a_unix_socket_that_goes_has_its_queue_served(daemon, work):
+    path = work / "s.sock"
+    service = {"name": "svc", "listen": f"unix://{path}", "protocol": "echo",
+               "timeouts": LONG, "socket": {"mode": "0666"}}
+    running = daemon(services=[service], workers=1)
+    stopped, socks = queue_up(running, [lambda: unix_stream(path)] * 50)
+    reload_behind(running, stopped, [])
+    assert all(echoes(sock) for sock in socks)
+    for sock in socks:
+        sock.close()
+
+
+def test_moving_a_listener_under_load_loses_nobody(daemon):
+    port = free_port()
+    running = daemon(services=[echo(port, "svc", LONG)], workers=2)
+    places = [f"tcp://*:{port}", f"tcp://127.0.0.1:{port}"]
+    done = threading.Event()
+
+    def client():
+        served = 0
+        while not done.is_set() or served < 10:
+            with tcp(port) as sock:
+                assert echoes(sock)
+                served += 1
+
+    def reloads():
+        try:
+            for turn in range(30):
+                running.reload(services=[
+                    {**echo(port, "svc", LONG), "listen": places[turn % 2]}])
+        finally:
+            done.set()
+    in_parallel([client, client, reloads], timeout=100)
+
+
+@needs_root
+def test_a_reload_that_fails_late_gives_the_dropped_listener_back(daemon):
+    port, other, third = free_port(), free_port(), free_port()
+    services = [echo(port, "svc"), cat(other, "cat")]
+    running = daemon(services=services)
+    with tcp(other) as sock:
+        assert echoes(sock)
+        # No launcher may start anew while a program runs, so it says no.
+        more = cat(third, "more")
+        more["exec"]["capabilities"] = "net_raw"
+        since = running.mark()
+        running.reload(services=[cat(other, "cat"), more])
+        running.wait_log("the old one stays in force", since)
+        with tcp(port) as client:
+            assert echoes(client)
+        assert echoes(sock)

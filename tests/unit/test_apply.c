@@ -331,6 +331,21 @@ answers(uint16_t port)
 	return yes;
 }
 
+/* Neither taken nor refused. */
+static bool
+is_hushed(uint16_t port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool yes = connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0 &&
+	    errno == EINPROGRESS;
+
+	fd_close(fd);
+	return yes;
+}
+
 static int
 set_up(void **state)
 {
@@ -413,10 +428,11 @@ test_change_keeps_what_stays(void **state)
 	add_service(&b, "keep")->limits.connections = 5;
 	add_tcp(&b, "127.0.0.1", 0);
 	begin(&b);
-	/* Until all roles answer, the old ones are open. */
+	/* Until all roles answer, the old ones are open, but nobody new gets in. */
 	apply_ready(apply);
 	assert_true(apply_busy(apply));
-	assert_true(answers(dropped));
+	assert_true(is_hushed(dropped));
+	assert_true(answers(kept));
 	assert_ptr_equal(apply_current(apply), a.conf);
 	answer();
 	assert_int_equal(result.error, 0);
@@ -483,6 +499,7 @@ test_a_role_that_refuses(void **state)
 	add_unix(&b, path);
 	begin(&b);
 	assert_int_equal(stat(path, &st), 0);
+	assert_true(is_hushed(port));
 	/* About another generation: not ours. */
 	apply_failed(apply, "worker 1", 1, "late");
 	assert_true(apply_busy(apply));
@@ -498,6 +515,7 @@ test_a_role_that_refuses(void **state)
 	assert_int_equal(seen.listeners, 1);
 	look_away(&seen);
 	assert_int_equal(port_of(0), port);
+	assert_true(answers(port));
 	answer();
 	assert_int_equal(dones, 2);
 	assert_ptr_equal(apply_current(apply), a.conf);
