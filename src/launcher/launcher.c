@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/fd.h"
 #include "launcher/link.h"
 #include "launcher/output.h"
@@ -45,7 +46,7 @@ fatal(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_error("%s", text);
+	log_event(CAB_LOG_ERR, EVENT_ROLE_GIVES_UP, "%s", text);
 	exit(code);
 }
 
@@ -311,8 +312,8 @@ static void
 on_gone(struct launcher *l)
 {
 	if (!l->stopping)
-		log_warning("the supervisor is gone: ending %u programs",
-		    l->n_programs);
+		log_event(CAB_LOG_WARNING, EVENT_PROGRAMS_LOST,
+		    "the supervisor is gone: ending %u programs", l->n_programs);
 	programs_kill(l, SIGTERM);
 	l->done = true;
 }

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "supervisor/control_private.h"
 
 #define MSEC         UINT64_C(1000)
@@ -364,7 +364,8 @@ use_next(struct control *control)
 	r = sd_event_add_io(control->setup.event, &control->io,
 	    control->current.fd, EPOLLIN, on_socket, control);
 	if (r < 0) {
-		log_warning("cannot serve the control socket: %s", strerror(-r));
+		log_event(CAB_LOG_WARNING, EVENT_NO_CONTROL,
+		    "cannot serve the control socket: %s", strerror(-r));
 		control_socket_close(&control->current);
 		return;
 	}

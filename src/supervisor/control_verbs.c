@@ -356,6 +356,7 @@ run_kill(struct client *client)
 {
 	const char *word = argument(client, 0);
 	struct ticket_view view;
+	struct event event;
 	char *end;
 
 	errno = 0;
@@ -373,7 +374,11 @@ run_kill(struct client *client)
 		    "there is no connection %s (any more)", word);
 		return;
 	}
-	log_notice("ending connection %" PRIu64 " by hand", client->conn_id);
+	event_begin(&event);
+	event_number(&event, FIELD_CONN, client->conn_id);
+	event_said(&event);
+	event_log(&event, CAB_LOG_NOTICE, EVENT_KILLED,
+	    "ending connection %" PRIu64 " by hand", client->conn_id);
 	client->asked_slot = UINT32_MAX;
 	client->until_us = control_now_us() + KILL_MOST;
 	wait_for(client, WAIT_KILL);

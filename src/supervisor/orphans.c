@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/event.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/str.h"
 
 #define LIST_MAX   (1 << 20) /* bytes */
@@ -106,7 +106,8 @@ orphans_end(void)
 
 	if (each_child(reap_one, NULL) == 0)
 		return;
-	log_notice("ending programs whose launcher was killed");
+	log_event(CAB_LOG_NOTICE, EVENT_PROGRAMS_LOST,
+	    "ending programs whose launcher was killed");
 	for (unsigned round = 0; round < END_ROUNDS; round++) {
 		/* Those that come to us when their parent dies are asked too. */
 		if (round % 50 == 0 || round == ASK_ROUNDS) {

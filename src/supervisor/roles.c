@@ -164,13 +164,17 @@ static int
 on_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct role *role = arg;
+	struct event event;
 
 	(void)source;
 	(void)usec;
 	if (role->pid == 0) {
 		role_start(role);
 	} else if (role->deadline != 0 && role_now() >= role->deadline) {
-		log_warning("%s (pid %d) does not end: killing it", role->name,
+		role_event(role, &event);
+		event_said(&event);
+		event_log(&event, CAB_LOG_WARNING, EVENT_ROLE_HANGS,
+		    "%s (pid %d) does not end: killing it", role->name,
 		    (int)role->pid);
 		role_kill(role);
 	} else if (role_flush(role) != -EBUSY && role->deadline != 0) {
@@ -212,6 +216,7 @@ role_spawn(struct role *role)
 static void
 role_start(struct role *role)
 {
+	struct event event;
 	int r;
 
 	if (role->pid != 0 || !role->wanted || role->roles->stopping)
@@ -222,7 +227,10 @@ role_start(struct role *role)
 	board_use_worker(role->roles->setup.board, role->slot);
 	r = role_spawn(role);
 	if (r < 0) {
-		log_error("cannot start %s: %s", role->name, strerror(-r));
+		role_event(role, &event);
+		event_said(&event);
+		event_log(&event, CAB_LOG_ERR, EVENT_ROLE_CANNOT_START,
+		    "cannot start %s: %s", role->name, strerror(-r));
 		/* Counts as a death, so that nothing spins while memory is short. */
 		role->failures += role->failures == 0;
 		role_again(role);
@@ -345,9 +353,13 @@ roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
 		role_stop(&roles->v[i], drain_ms);
 	for (unsigned i = roles->workers; i < workers; i++) {
 		int r = roles->wake[i] == NULL ? make_wake(roles, i) : 0;
+		struct event event;
 
 		if (r < 0) {
-			log_error("cannot start worker %u: %s", i, strerror(-r));
+			role_event(&roles->v[i], &event);
+			event_said(&event);
+			event_log(&event, CAB_LOG_ERR, EVENT_ROLE_CANNOT_START,
+			    "cannot start worker %u: %s", i, strerror(-r));
 			workers = i;
 			break;
 		}

@@ -102,11 +102,13 @@ static void
 warn_fixed(const struct supervisor *self, const struct cab_conf *conf)
 {
 	if (self->uid != UINT32_MAX && self->uid != conf->user.id)
-		log_warning("the workers' user is another one now: that takes "
-			    "effect when the daemon is started again");
+		log_event(CAB_LOG_WARNING, EVENT_NEEDS_RESTART,
+		    "the workers' user is another one now: that takes effect "
+		    "when the daemon is started again");
 	if (self->target != settings_log_target(conf))
-		log_warning("log.target is another one now: that takes effect when "
-			    "the daemon is started again");
+		log_event(CAB_LOG_WARNING, EVENT_NEEDS_RESTART,
+		    "log.target is another one now: that takes effect when the "
+		    "daemon is started again");
 }
 
 static void

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/fd.h"
 #include "worker/accept.h"
 #include "worker/datagram.h"
@@ -53,7 +54,7 @@ fatal(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_error("%s", text);
+	log_event(CAB_LOG_ERR, EVENT_ROLE_GIVES_UP, "%s", text);
 	exit(code);
 }
 
