@@ -158,7 +158,11 @@ def measure_workers(bench, place, _contender, case):
 
 
 def load_workers(bench, place, case, cpus):
-    """As many workers as processors, each held on one."""
+    """As many workers as processors, each held on one.
+
+    The client sleeps between connections: on the processor of one of them, it
+    would keep that one from accepting.
+    """
     command = [bench.cabinetd, "-c", write_echoes(place, 1, len(cpus))]
     more = ("--duration", str(bench.options.seconds),
             "--warmup", str(bench.options.warmup))
@@ -240,8 +244,9 @@ CASES = (
          (Goal("start-growth", "<=", 1.25, "start, linear"),
           Goal("reload-growth", "<=", 1.25, "reload, linear")),
          "start and reload by number of services"),
-    Case("workers", "many", "echo", "--connections 64 --size 64", None, None,
-         False, measure_workers,
+    Case("workers", "many", "echo",
+         "--connections 64 --size 64 --pace 0.002", None, None, False,
+         measure_workers,
          (Goal("spread", "<=", 0.55, "share of the fuller worker"),
           Goal("capacity", ">=", 1.8, "two workers / one, computed")),
          "64 connections over two workers"),

@@ -309,6 +309,7 @@ usage(FILE *to)
 	      "  --duration S     seconds that are measured [4]\n"
 	      "  --warmup S       seconds before that [1]\n"
 	      "  --timeout S      an operation takes no longer [10]\n"
+	      "  --pace S         seconds between connections at the start [0]\n"
 	      "  --source ADDR    first source address, IPv4\n"
 	      "  --sources N      that many addresses from there, in turn\n"
 	      "  --path PATH      of the GET request [/]\n"
@@ -354,6 +355,9 @@ parse_option(int c, const char *arg)
 	case 't':
 		load_opt.timeout = parse_seconds("--timeout", arg);
 		break;
+	case 'P':
+		load_opt.pace = parse_seconds("--pace", arg);
+		break;
 	case 'a':
 		if (inet_pton(AF_INET, arg, &load_opt.source) != 1)
 			bench_die(0, "--source takes an IPv4 address");
@@ -389,6 +393,7 @@ parse_args(int argc, char **argv)
 		{ "duration", required_argument, NULL, 'd' },
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "pace", required_argument, NULL, 'P' },
 		{ "source", required_argument, NULL, 'a' },
 		{ "sources", required_argument, NULL, 'A' },
 		{ "path", required_argument, NULL, 'p' },
@@ -432,6 +437,22 @@ check_options(void)
 		bench_die(0, "--size 0 is for connect-idle");
 }
 
+static void
+open_all(void)
+{
+	struct timespec pace = {
+		.tv_sec = (time_t)(load_opt.pace / SECOND),
+		.tv_nsec = (long)(load_opt.pace % SECOND),
+	};
+
+	for (long i = 0; i < load_opt.connections; i++) {
+		load.now = bench_now();
+		load_open(&load.conns[i]);
+		if (load_opt.pace)
+			nanosleep(&pace, NULL);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -450,9 +471,7 @@ main(int argc, char **argv)
 		hold_idle();
 		return 0;
 	}
-	load.now = bench_now();
-	for (long i = 0; i < load_opt.connections; i++)
-		load_open(&load.conns[i]);
+	open_all();
 	if (load_mode_is("bulk"))
 		measure_bulk();
 	else

@@ -61,7 +61,7 @@ struct load_options {
 	struct bench_addr to;
 	long connections, size, window, sources;
 	struct in_addr source;
-	uint64_t duration, warmup, timeout; /* ns */
+	uint64_t duration, warmup, timeout, pace; /* ns */
 	const char *path;
 	bool sync;
 };
