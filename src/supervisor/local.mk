@@ -9,6 +9,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/process.h \
 	%reldir%/settings.c \
 	%reldir%/settings.h \
+	%reldir%/confine.c \
+	%reldir%/confine.h \
 	%reldir%/options.c \
 	%reldir%/options.h \
 	%reldir%/orphans.c \

@@ -29,6 +29,7 @@
 #include "conf/model.h"
 #include "stats/board.h"
 #include "supervisor/apply.h"
+#include "supervisor/confine.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
@@ -50,6 +51,7 @@ struct supervisor {
 	struct board *board;
 	int board_fd;
 	struct passed passed;
+	struct confine confine;
 	struct roles *roles;
 	struct apply *apply;
 	struct reader *reader; /* at work, else NULL */
@@ -586,8 +588,10 @@ set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 static int
 on_prepare(void *arg, const struct cab_conf *conf, struct cab_diag *findings)
 {
-	return control_prepare(
-	    ((struct supervisor *)arg)->control, conf, findings);
+	struct supervisor *self = arg;
+
+	confine_check(&self->confine, conf, findings);
+	return control_prepare(self->control, conf, findings);
 }
 
 static void
@@ -724,6 +728,7 @@ run_serve(struct supervisor *self)
 	int r;
 
 	process_settle();
+	confine_look(&self->confine);
 	r = block_signals();
 	if (r == 0)
 		r = passed_collect(&self->passed);

@@ -4,6 +4,7 @@ The config file: everything fails closed, the traps of libconfig 1.5 end in a
 message, drop-ins answer for themselves, and every listen form serves.
 """
 
+import ctypes
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from harness import (ROOT, UNPRIVILEGED, Daemon, DaemonExited, config_text,
                      echoes, free_port, needs_root, program, receive, run_binary,
                      run_check, silent, tcp, udp, unix_name, unix_stream)
+from test_ctl import ctl
 
 FINDING = re.compile(r"^(?P<file>/\S+?):(?P<line>\d+): error: (?P<text>.+)$",
                      re.M)
@@ -1026,3 +1028,42 @@ def test_exec_over_port_0(daemon):
     with tcp(running.port_of("prog")) as sock:
         sock.sendall(b"meow")
         assert receive(sock, 4) == b"meow"
+
+
+# ---------------------------------------------------------------- what the unit forbids
+
+PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP, CAP_NET_RAW = 38, 24, 13
+
+
+def confined():
+    """Started as by a unit that gives less than the configuration asks for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    assert libc.prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0) == 0
+
+
+@needs_root
+def test_needs_that_the_unit_forbids_are_told_with_their_place(daemon):
+    port, other = free_port(), free_port()
+
+    def cat(name, port, **more):
+        return {"name": name, "listen": f"tcp://127.0.0.1:{port}",
+                "exec": program("/bin/cat", **more)}
+
+    running = daemon(services=[
+        cat("plain", port), cat("ping", other, capabilities="net_raw")],
+        preexec=confined)
+    found = running.wait_log(
+        r'warning: (\S+):(\d+): service "ping": exec.capabilities: '
+        r"it has no cap_net_raw: .*CapabilityBoundingSet=")
+    assert found.group(1) == str(running.config) and int(found.group(2)) > 1
+    assert 'service "plain"' not in running.log()
+    # A reload tells whoever asked for it.
+    running.write([cat("plain", port),
+                   cat("su", other, no_new_privileges=False)])
+    result = ctl(running, "reload")
+    told = result.out + result.err
+    assert re.search(r':\d+: warning: service "su": exec.no_new_privileges: .*'
+                     r"dropins/setuid.conf", told), told
+    with tcp(port) as sock:
+        assert echoes(sock)

@@ -75,6 +75,7 @@ UNIT_TESTS = \
 	%reldir%/test_unixfile \
 	%reldir%/test_options \
 	%reldir%/test_override \
+	%reldir%/test_confine \
 	%reldir%/test_settings \
 	%reldir%/test_supervisor \
 	%reldir%/test_orphans \
