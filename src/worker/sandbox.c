@@ -2,18 +2,21 @@
 /*
  * The worker's sandbox.  What a protocol parser could be made to do ends here:
  * no program, no new socket, no signal, no executable memory.  Files can be
- * opened through openat2 only, which documents need; that they lie below the
- * document root is for the caller to ask of the kernel (RESOLVE_BENEATH).
+ * opened through openat2 only, which documents need, and for reading only; that
+ * they lie below the document root is for the caller to ask of the kernel
+ * (RESOLVE_BENEATH).
  */
 #include "config.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/landlock.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "worker/sandbox.h"
@@ -138,6 +141,38 @@ static const int allowed[] = {
 	SCMP_SYS(writev),
 };
 
+/* What Landlock is asked to forbid everywhere: all but reading. */
+#define FILE_CHANGES                                                      \
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |     \
+	    LANDLOCK_ACCESS_FS_REMOVE_DIR |                               \
+	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | \
+	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |   \
+	    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | \
+	    LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM)
+
+/*
+ * The flags of openat2 lie in memory, where the filter of system calls cannot
+ * look.  Best effort: a kernel without Landlock leaves it to the permissions of
+ * the files.
+ */
+static int
+forbid_file_changes(void)
+{
+	const struct landlock_ruleset_attr rules = {
+		.handled_access_fs = FILE_CHANGES
+	};
+	long fd;
+	int r = 0;
+
+	fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+	if (fd < 0)
+		return 0;
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		r = -errno;
+	close((int)fd);
+	return r;
+}
+
 /* No path of the program leads here: whoever calls these is not the program any more. */
 static const int deadly[] = {
 	SCMP_SYS(execve),
@@ -210,7 +245,13 @@ filter_calls(void)
 	seccomp_release(ctx);
 	return r;
 }
-#else /* the leak checker traces its own process */
+#else /* the leak checker traces its own process, profiles are written */
+static int
+forbid_file_changes(void)
+{
+	return 0;
+}
+
 static int
 filter_calls(void)
 {
@@ -239,6 +280,10 @@ sandbox_enter(uint32_t uid, uint32_t gid, uint32_t max_fds, const char **ret_ste
 	*ret_step = "set no_new_privs";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
+	*ret_step = "forbid changes of files";
+	r = forbid_file_changes();
+	if (r < 0)
+		return r;
 	*ret_step = "load the system call filter";
 	return filter_calls();
 }
