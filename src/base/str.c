@@ -29,12 +29,11 @@ slice_ieq(struct cab_slice a, const char *b)
 {
 	size_t i;
 
-	if (strlen(b) != a.n)
-		return false;
+	/* Most comparisons end with the first byte. */
 	for (i = 0; i < a.n; i++)
-		if (ascii_lower(a.p[i]) != ascii_lower(b[i]))
+		if (b[i] == '\0' || ascii_lower(a.p[i]) != ascii_lower(b[i]))
 			return false;
-	return true;
+	return b[i] == '\0';
 }
 
 size_t

@@ -17,6 +17,8 @@
 #include "worker/conn_private.h"
 #include "worker/service.h"
 
+#define PRINTF_MAX 2048 /* most bytes of one cab_printf, a NUL included */
+
 static struct conn_stage *
 stage_of(const struct cab_conn *conn)
 {
@@ -97,6 +99,30 @@ send_memory(struct cab_conn *conn, const struct out_item *const items[],
 	return conn->running->engine->transport->send(conn, iov, (int)n, more);
 }
 
+static void
+count_sent(struct cab_conn *conn, ssize_t sent)
+{
+	conn->bytes_out += (uint64_t)sent;
+	conn->running->count->bytes_out += (uint64_t)sent;
+	conn->active_ms = clock_ms();
+}
+
+/* Sends one item of memory, as most replies are; the same results as send_items. */
+static int
+send_one(struct cab_conn *conn, struct out_item *item)
+{
+	const struct conn_transport *transport = conn->running->engine->transport;
+	struct iovec iov = { (void *)(uintptr_t)item->p, item->n };
+	ssize_t sent = transport->send(conn, &iov, 1, false);
+
+	if (sent < 0)
+		return (int)sent;
+	count_sent(conn, sent);
+	item->p += sent;
+	item->n -= (size_t)sent;
+	return item->n ? -EAGAIN : 0;
+}
+
 /* Sends from the front of the items; consumes what was taken from them. 0 all gone, -EAGAIN, -errno. */
 static int
 send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
@@ -120,9 +146,7 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
 			return (int)sent;
 		if (sent == 0 && !run && items[i]->n)
 			return -EIO; /* the file shrank: what was promised cannot be sent */
-		conn->bytes_out += (uint64_t)sent;
-		conn->running->count->bytes_out += (uint64_t)sent;
-		conn->active_ms = clock_ms();
+		count_sent(conn, sent);
 		for (size_t left = (size_t)sent; i < n;) {
 			size_t take = left < items[i]->n ? left : items[i]->n;
 
@@ -152,7 +176,9 @@ output_flush(struct cab_conn *conn)
 		return 0;
 	for (unsigned i = 0; i < stage->n_items; i++)
 		items[i] = &stage->items[i];
-	if (r == 0)
+	if (r == 0 && stage->n_items == 1 && stage->items[0].p)
+		r = send_one(conn, items[0]);
+	else if (r == 0)
 		r = send_items(conn, items, stage->n_items);
 	if (r == -EAGAIN) {
 		r = 0;
@@ -249,6 +275,26 @@ stage_item(struct cab_conn *conn, struct out_item item)
 	stage->n_total += item.n;
 }
 
+/* The next n bytes of the copy area have been filled in; there was room for them. */
+static void
+stage_filled(struct cab_conn *conn, size_t n)
+{
+	struct conn_stage *stage = stage_of(conn);
+	const char *p = stage->bytes + stage->n_bytes;
+	struct out_item *last = stage->n_items ?
+	    &stage->items[stage->n_items - 1] :
+	    NULL;
+
+	stage->n_bytes += n;
+	if (last && !last->stays && last->p && last->p + last->n == p) {
+		last->n += n;
+		stage->n_total += n;
+	} else {
+		stage_item(
+		    conn, (struct out_item){ .p = p, .n = n, .fd = -1 });
+	}
+}
+
 void
 cab_write(struct cab_conn *conn, const void *p, size_t n)
 {
@@ -259,19 +305,8 @@ cab_write(struct cab_conn *conn, const void *p, size_t n)
 
 		if (!stage_room(conn, part))
 			return;
-		char *to = stage->bytes + stage->n_bytes;
-		struct out_item *last = stage->n_items ?
-		    &stage->items[stage->n_items - 1] :
-		    NULL;
-		memcpy(to, p, part);
-		stage->n_bytes += part;
-		if (last && !last->stays && last->p && last->p + last->n == to) {
-			last->n += part;
-			stage->n_total += part;
-		} else {
-			stage_item(conn,
-			    (struct out_item){ .p = to, .n = part, .fd = -1 });
-		}
+		memcpy(stage->bytes + stage->n_bytes, p, part);
+		stage_filled(conn, part);
 		p = (const char *)p + part;
 		n -= part;
 	}
@@ -280,18 +315,19 @@ cab_write(struct cab_conn *conn, const void *p, size_t n)
 void
 cab_printf(struct cab_conn *conn, const char *fmt, ...)
 {
-	char text[2048];
+	struct conn_stage *stage = stage_of(conn);
 	va_list ap;
 	int n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(text)) {
-		conn->fault = true;
+	if (!stage_room(conn, PRINTF_MAX))
 		return;
-	}
-	cab_write(conn, text, (size_t)n);
+	va_start(ap, fmt);
+	n = vsnprintf(stage->bytes + stage->n_bytes, PRINTF_MAX, fmt, ap);
+	va_end(ap);
+	if (n < 0 || n >= PRINTF_MAX)
+		conn->fault = true;
+	else if (n > 0)
+		stage_filled(conn, (size_t)n);
 }
 
 void
