@@ -16,6 +16,9 @@
 
 /* The daemon. */
 #define EVENT_STARTED           "ce4c0e8b30fc4a3693490670aaa0d3fa"
+#define EVENT_TAKEN_OVER        "7041db5ee1644d6f950bf3ef15caa308"
+#define EVENT_LEFT              "779b3a8187604b1bb94dc2ec7f9abba3"
+#define EVENT_STORE_FULL        "a8406cfacbe8402abc4957e0290c1107"
 #define EVENT_CANNOT_START      "2783037e62574752850e5ea831228354"
 #define EVENT_STOPPING          "8ce041047e0a4813a9b304e59c042bab"
 #define EVENT_RELOADED          "cd3123175ad0447fba8e9e837b19b2c3"

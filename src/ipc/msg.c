@@ -10,7 +10,10 @@
 #define FIXED(s, fds)        sizeof(struct s), sizeof(struct s), fds, fds
 #define WITH_TEXT(s, lo, hi) sizeof(struct s), TEXT_MAX, lo, hi
 
+_Static_assert(sizeof(struct msg_stop) == 8, "supervisors of other builds say it, too");
+
 static const struct msg_rule rules[MSG_MAX] = {
+	[MSG_RETIRE] = { "RETIRE", 0, 0, 0, 0 },
 	[MSG_READ] = { "READ", WITH_TEXT(msg_read, 1, 1) },
 	[MSG_OPEN] = { "OPEN", 1, TEXT_MAX, 0, 0 },
 	[MSG_OPENED] = { "OPENED", WITH_TEXT(msg_result, 0, 1) },

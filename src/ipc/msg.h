@@ -18,8 +18,15 @@
 #define MSG_ROLE_FD 3
 
 enum msg_type {
+	/*
+	 * supervisor -> worker and launcher, even of another build: numbers and
+	 * bodies of these two, and the framing of chan.h, must never change.
+	 */
+	MSG_RETIRE = 1, /* no body: accept no more, finish what is in hand, exit */
+	MSG_STOP = 2, /* struct msg_stop: stop accepting, drain until the deadline, exit */
+
 	/* config role <-> supervisor */
-	MSG_READ = 1, /* sup->conf: struct msg_read + path; 1 fd: memory file for the result */
+	MSG_READ, /* sup->conf: struct msg_read + path; 1 fd: memory file for the result */
 	MSG_OPEN,     /* conf->sup: path */
 	MSG_OPENED, /* sup->conf: struct msg_result + explanation; 1 fd if error == 0 */
 	MSG_LIST,    /* conf->sup: path of a directory */
@@ -42,7 +49,6 @@ enum msg_type {
 	MSG_LINK, /* struct msg_link; 1 fd: to a worker its end of the pair to
 		     the launcher, to the launcher the other end */
 	MSG_WAKE, /* struct msg_link (slot); 1 fd: eventfd of that worker slot; to all roles, see quota.h */
-	MSG_STOP, /* struct msg_stop: stop accepting, drain until the deadline, exit */
 	MSG_LOG_LEVEL, /* struct msg_level */
 	MSG_KILL, /* struct msg_kill: end this connection, or its program */
 

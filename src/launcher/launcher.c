@@ -307,6 +307,18 @@ on_stop(struct launcher *l, struct chan_msg *msg)
 	check_done(l);
 }
 
+/*
+ * Another launcher is in our place.  Programs go on as long as they like, and
+ * what workers of our time still have for us is started.
+ */
+static void
+on_retire(struct launcher *l, struct chan_msg *msg)
+{
+	(void)msg;
+	l->retired = true;
+	wait_stop(l);
+}
+
 /* Nobody is left who would look after the programs. */
 static void
 on_gone(struct launcher *l)
@@ -326,6 +338,7 @@ static void (*const handlers[MSG_MAX])(struct launcher *, struct chan_msg *) = {
 	[MSG_COMMIT] = on_commit,
 	[MSG_LINK] = on_link,
 	[MSG_WAKE] = on_wake,
+	[MSG_RETIRE] = on_retire,
 	[MSG_STOP] = on_stop,
 	[MSG_LOG_LEVEL] = on_log_level,
 	[MSG_KILL] = on_kill,

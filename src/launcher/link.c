@@ -279,6 +279,15 @@ links_stop(struct launcher *l)
 	links_pause(l);
 }
 
+bool
+links_open(const struct launcher *l)
+{
+	for (unsigned i = 0; i < BOARD_WORKERS; i++)
+		if (l->links[i].source.fd >= 0)
+			return true;
+	return false;
+}
+
 void
 links_release(struct launcher *l)
 {

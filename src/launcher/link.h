@@ -24,6 +24,9 @@ void links_drain(struct launcher *l);
 /* No more connections are taken, for good. */
 void links_stop(struct launcher *l);
 
+/* True while a worker might still pass something on. */
+bool links_open(const struct launcher *l);
+
 void links_release(struct launcher *l);
 
 #endif

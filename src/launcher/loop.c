@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "launcher/link.h"
 #include "launcher/state.h"
 
 #define EVENTS 64
@@ -114,6 +115,8 @@ loop_run(struct launcher *l)
 		release_dead(l);
 		/* The next beat, if nothing else, brings another turn. */
 		(void)log_catch_up();
+		if (l->retired && l->n_programs == 0 && !links_open(l))
+			l->done = true;
 		atomic_store_explicit(
 		    &role->connections, l->n_programs, memory_order_relaxed);
 		atomic_store_explicit(

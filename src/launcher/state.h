@@ -139,6 +139,7 @@ struct launcher {
 	struct alarm stop;  /* ends the patience with programs */
 	struct alarm sweep; /* reports what the gates held back */
 	unsigned stop_stage;
+	bool retired; /* ends when there is nothing left to do */
 	bool stopping, done;
 };
 

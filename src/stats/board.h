@@ -139,17 +139,24 @@ struct board_role {
 	_Atomic uint32_t tickets;     /* of this slot's, those below have been used */
 	_Atomic uint32_t starts;      /* how often it was started; the supervisor's */
 	_Atomic uint64_t log_dropped; /* records that the log could not take */
-	uint8_t pad[32];
+	_Atomic uint64_t started_us;  /* monotonic; the supervisor's, as is this: */
+	_Atomic uint32_t linked;      /* the worker's link to the launcher is whole */
+	uint8_t pad[20];
 };
 
 /* What the supervisor tells about the daemon as a whole. */
 struct board_daemon {
 	_Atomic uint64_t started_ms; /* wall clock */
+	_Atomic uint64_t started_us; /* the same, monotonic */
 	_Atomic uint64_t generation;
 	_Atomic uint64_t reloads, reload_failures;
 	_Atomic uint64_t log_dropped;
 	_Atomic uint32_t workers; /* highest slot that was ever used, plus one */
 	_Atomic uint32_t labels;  /* labels below this have been used */
+	_Atomic uint64_t announced;   /* the last generation that roles have heard of */
+	_Atomic uint64_t supervisors; /* how many have had this scoreboard */
+	_Atomic uint64_t hangs;       /* roles that were ended because they hung */
+	_Atomic uint32_t left; /* by a supervisor that wants its roles to be replaced */
 };
 
 struct board {

@@ -174,6 +174,12 @@ daemon_metrics(struct out *out)
 	plain(out, "cabinetd_configuration_generation", "gauge",
 	    "Number of the configuration in use, counted from the start.",
 	    atomic_load(&daemon->generation));
+	plain(out, "cabinetd_supervisor_starts_total", "counter",
+	    "Supervisors that have looked after the roles, one after the other.",
+	    atomic_load(&daemon->supervisors));
+	plain(out, "cabinetd_role_hangs_total", "counter",
+	    "Workers and launchers that hung and were replaced.",
+	    atomic_load(&daemon->hangs));
 	begin(out, "cabinetd_reloads_total", "counter",
 	    "Attempts to change the configuration, by result.");
 	sample(out, "cabinetd_reloads_total", "", success, 1);

@@ -59,6 +59,7 @@ struct apply {
 	sd_event_source *timer;
 	bool late; /* those who did not answer have been killed once */
 	uint64_t generation; /* the last one that was used */
+	struct plan inherited; /* what the first configuration finds running */
 };
 
 /* ---- states ----------------------------------------------------------------------- */
@@ -82,6 +83,17 @@ state_free(struct state *state)
 	plan_release(&state->plan);
 	conf_free(state->conf);
 	free(state);
+}
+
+/* Its listeners stay in the store, and their files where they are. */
+static void
+state_leave(const struct state *state)
+{
+	for (size_t i = 0; state != NULL && state->places != NULL &&
+	     i < state->plan.n_listens;
+	     i++)
+		for (size_t k = 0; k < state->places[i].n; k++)
+			listener_leave(state->places[i].v[k]);
 }
 
 static int
@@ -167,32 +179,54 @@ keep_listener(struct apply *apply, struct state *state, size_t index)
 	return 0;
 }
 
-/* Takes over what systemd passed for this address or name. */
+/* Takes over one socket; 1 when it was of no use and has been closed. */
+static int
+adopt_socket(struct apply *apply, struct state *state, size_t index,
+    struct passed_socket *socket)
+{
+	struct listener *listener;
+	char why[LISTEN_WHY];
+	int r;
+
+	r = listener_adopt(service_of(state, index), socket, &listener, why);
+	if (r == -ESTALE) {
+		passed_drop(socket);
+		return 1;
+	}
+	if (r < 0) {
+		no_listener(apply, state, index, why);
+		return r;
+	}
+	r = place_add(state, index, listener);
+	if (r < 0) {
+		listener_unref(listener);
+		out_of_memory(apply);
+	}
+	return r;
+}
+
+/* Takes over what systemd passed for this address or name, or kept for us. */
 static int
 adopt_listener(struct apply *apply, struct state *state, size_t index)
 {
 	const struct cab_listen *listen = listen_of(state, index);
+	uint64_t key = plan_listen_key(service_of(state, index), listen);
 	struct passed *passed = apply->setup.passed;
 	struct passed_socket *socket;
-	struct listener *listener;
 	char why[LISTEN_WHY], names[256];
 	int r;
 
 	if (state->places[index].n > 0)
 		return 0;
-	while ((socket = passed_find(passed, listen, 0)) != NULL) {
-		r = listener_adopt(
-		    service_of(state, index), socket, &listener, why);
-		if (r < 0) {
-			no_listener(apply, state, index, why);
+	while ((socket = passed_find(passed, listen, key)) != NULL) {
+		bool kept = socket->item.kind == STORE_LISTENER;
+
+		r = adopt_socket(apply, state, index, socket);
+		if (r < 0)
 			return r;
-		}
-		r = place_add(state, index, listener);
-		if (r < 0) {
-			listener_unref(listener);
-			out_of_memory(apply);
-			return r;
-		}
+		/* There is one of each; a .socket unit may pass several. */
+		if (kept && r == 0)
+			break;
 	}
 	if (listen->kind != CAB_SYSTEMD || state->places[index].n > 0)
 		return 0;
@@ -310,6 +344,17 @@ open_listeners(struct apply *apply, struct state *state)
 			break;
 	}
 	return first;
+}
+
+/* From here on they outlive us. */
+static void
+keep_listeners(struct state *state)
+{
+	for (size_t i = 0; i < state->plan.n_listens; i++)
+		for (size_t k = 0; k < state->places[i].n; k++)
+			listener_keep(state->places[i].v[k],
+			    plan_listen_key(
+				service_of(state, i), listen_of(state, i)));
 }
 
 /* ---- resources -------------------------------------------------------------------- */
@@ -620,6 +665,9 @@ roll_back(struct apply *apply, int error, bool told)
 	if (next->places != NULL)
 		untune(apply, next);
 	hush_dropped(apply, false);
+	/* What we found in the store, others serve: it is not ours to close. */
+	if (apply->current == NULL && store_enabled())
+		state_leave(next);
 	state_free(next);
 	if (told && apply->current != NULL && announce(apply, apply->current) < 0)
 		log_error("cannot tell the other processes to go back: %s",
@@ -663,15 +711,27 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
+/* Against what runs; services that run under our predecessor keep their slots. */
+static int
+make_plan(const struct apply *apply, struct state *state)
+{
+	const struct state *old = apply->current;
+
+	if (old != NULL)
+		return plan_make(old->conf, &old->plan, state->conf, &state->plan);
+	if (apply->inherited.n_services != state->conf->n_services)
+		return plan_make(NULL, NULL, state->conf, &state->plan);
+	return plan_make(
+	    state->conf, &apply->inherited, state->conf, &state->plan);
+}
+
 /* Opens everything; adds findings for all that fails. */
 static int
 prepare(struct apply *apply, struct state *state)
 {
-	const struct state *old = apply->current;
 	int r, also;
 
-	r = plan_make(old != NULL ? old->conf : NULL,
-	    old != NULL ? &old->plan : NULL, state->conf, &state->plan);
+	r = make_plan(apply, state);
 	if (r == -E2BIG)
 		diag_add(&apply->findings, CAB_ERROR, state->conf->path, 0,
 		    "there are %zu services; at most %d are possible",
@@ -723,6 +783,7 @@ apply_begin(struct apply *apply, struct cab_conf *conf, int snapshot_fd,
 	apply->next = state;
 	r = prepare(apply, state);
 	if (r == 0) {
+		keep_listeners(state);
 		hush_dropped(apply, true);
 		r = announce(apply, state);
 		if (r < 0)
@@ -858,6 +919,35 @@ apply_new(struct apply **ret, const struct apply_setup *setup)
 	return 0;
 }
 
+int
+apply_inherit(struct apply *apply, const uint32_t *slots, size_t n,
+    uint64_t generation)
+{
+	struct plan_service *services = calloc(n + 1, sizeof(*services));
+
+	if (services == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		services[i].slot = slots[i];
+		if (slots[i] >= BOARD_SERVICES) {
+			free(services);
+			return -EBADMSG;
+		}
+	}
+	plan_release(&apply->inherited);
+	apply->inherited.services = services;
+	apply->inherited.n_services = n;
+	apply->generation = generation;
+	return 0;
+}
+
+void
+apply_leave(struct apply *apply)
+{
+	state_leave(apply->current);
+	state_leave(apply->next);
+}
+
 void
 apply_close(struct apply *apply)
 {
@@ -874,6 +964,7 @@ apply_free(struct apply *apply)
 	if (apply == NULL)
 		return;
 	apply_close(apply);
+	plan_release(&apply->inherited);
 	apply->timer = sd_event_source_disable_unref(apply->timer);
 	free(apply);
 }

@@ -55,6 +55,14 @@ struct apply_setup {
 int apply_new(struct apply **ret, const struct apply_setup *setup);
 
 /*
+ * The roles run under our predecessor's configuration: the first one here has
+ * the same n services, in the same order and with these slots, and a number
+ * above generation.  Before it is applied.  0, -ENOMEM or -EBADMSG.
+ */
+int apply_inherit(struct apply *apply, const uint32_t *slots, size_t n,
+    uint64_t generation);
+
+/*
  * Applies a configuration; it and the memory file with its n bytes, which the
  * roles will read, are taken over.  Exactly one call of done follows, perhaps
  * before this returns.  Only when none is being applied.
@@ -92,6 +100,9 @@ const struct listener *apply_socket(
 
 /* The number of the configuration in use; 0 before the first. */
 uint64_t apply_generation(const struct apply *apply);
+
+/* The listeners are left to our successor: closing does not remove them. */
+void apply_leave(struct apply *apply);
 
 /* Closes every listener; a transaction under way ends without done. */
 void apply_close(struct apply *apply);

@@ -540,16 +540,21 @@ control_stopping(struct control *control)
 int
 control_new(struct control **ret, const struct control_setup *setup)
 {
+	struct board_daemon *daemon = &setup->board->daemon;
 	struct control *control = calloc(1, sizeof(*control));
 
 	if (control == NULL)
 		return -ENOMEM;
 	control->setup = *setup;
 	control->current.fd = control->next.fd = -1;
-	control->started_us = control_now_us();
-	clock_tick();
-	atomic_store(&setup->board->daemon.started_ms,
-	    (uint64_t)cab_clock.wall_ns / 1000000);
+	/* The daemon is as old as its scoreboard, whoever looks after it. */
+	if (atomic_load(&daemon->started_ms) == 0) {
+		clock_tick();
+		atomic_store(&daemon->started_us, control_now_us());
+		atomic_store(&daemon->started_ms,
+		    (uint64_t)cab_clock.wall_ns / 1000000);
+	}
+	control->started_us = atomic_load(&daemon->started_us);
 	*ret = control;
 	return 0;
 }

@@ -95,7 +95,8 @@ show_daemon(struct client *client)
 	    "version:text state:text pid:int started:time uptime:duration "
 	    "config:text generation:int services:int listeners:int workers:int "
 	    "reloads:int reload_failures:int last_reload:text "
-	    "last_reload_time:time log_level:text log_dropped:int");
+	    "last_reload_time:time log_level:text log_dropped:int "
+	    "supervisor_starts:int");
 	ctl_text(w, PACKAGE_VERSION);
 	ctl_text(w, control->stopping ? "stopping" : "serving");
 	ctl_number(w, (uint64_t)getpid());
@@ -109,6 +110,7 @@ show_daemon(struct client *client)
 	show_reload(client);
 	ctl_text(w, level_word());
 	ctl_number(w, dropped_records(board));
+	ctl_number(w, atomic_load(&board->daemon.supervisors));
 	ctl_row_end(w);
 	ctl_table_end(w);
 }

@@ -261,12 +261,11 @@ what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr)
 	return what;
 }
 
-int
-listener_tune(const struct listener *listener,
+static int
+tune_fd(const struct listener *listener, int fd,
     const struct cab_service *service, char why[LISTEN_WHY])
 {
 	const char *reason = NULL;
-	int fd = listener->fd->fd;
 	int r;
 
 	r = tune(fd, what_it_is(listener->kind, &listener->addr),
@@ -288,6 +287,13 @@ listener_tune(const struct listener *listener,
 		snprintf(why, LISTEN_WHY, "%s%s%s", strerror(-r),
 		    reason != NULL ? "; " : "", reason != NULL ? reason : "");
 	return r;
+}
+
+int
+listener_tune(const struct listener *listener,
+    const struct cab_service *service, char why[LISTEN_WHY])
+{
+	return tune_fd(listener, listener->fd->fd, service, why);
 }
 
 /* ---- opening ---------------------------------------------------------------------- */
@@ -425,10 +431,19 @@ listener_adopt(const struct cab_service *service, struct passed_socket *socket,
 		.kind = socket->kind,
 		.addr = socket->addr,
 		.dual = socket->dual,
-		.passed = true };
+		.passed = socket->item.kind != STORE_LISTENER };
+	if (!listener->passed) {
+		snprintf(listener->stored, sizeof(listener->stored), "%s",
+		    socket->name);
+		listener->file = (struct unix_file){
+			.made = socket->item.v[STORE_INO] != 0,
+			.dev = socket->item.v[STORE_DEV],
+			.ino = socket->item.v[STORE_INO]
+		};
+	}
 	listener_name(listener);
-	r = tune(socket->fd, what_it_is(socket->kind, &socket->addr),
-	    &service->socket, why);
+	r = listener_lost(listener) ? -ESTALE :
+				      tune_fd(listener, socket->fd, service, why);
 	if (r < 0) {
 		free(listener);
 		return r;
@@ -447,6 +462,31 @@ fail:
 	explain(socket->kind, &socket->addr, r, why);
 	free(listener);
 	return r;
+}
+
+void
+listener_keep(struct listener *listener, uint64_t key)
+{
+	struct store_item item = { .kind = STORE_LISTENER };
+
+	/* A .socket unit passes its sockets again each time. */
+	if (!store_enabled() || listener->passed || listener->stored[0] != '\0')
+		return;
+	item.v[STORE_KEY] = key;
+	item.v[STORE_SERIAL] = store_serial();
+	if (listener->file.made) {
+		item.v[STORE_DEV] = listener->file.dev;
+		item.v[STORE_INO] = listener->file.ino;
+	}
+	store_name(&item, listener->stored);
+	store_put(listener->stored, &listener->fd->fd, 1);
+}
+
+void
+listener_leave(struct listener *listener)
+{
+	listener->stored[0] = '\0';
+	listener->file.made = false;
 }
 
 bool
@@ -536,6 +576,8 @@ listener_unref(struct listener *listener)
 {
 	if (listener == NULL || --listener->refs > 0)
 		return;
+	if (listener->stored[0] != '\0')
+		store_remove(listener->stored, 1);
 	unix_file_remove(&listener->file, &listener->addr);
 	shared_fd_unref(listener->fd);
 	free(listener);

@@ -23,7 +23,8 @@ struct listener {
 	struct cab_sockaddr addr;  /* as bound: port 0 has become a real one */
 	char text[LISTEN_TEXT];    /* "tcp://127.0.0.1:80" */
 	bool dual;                 /* IPv6, and takes IPv4 clients too */
-	bool passed;               /* by systemd */
+	bool passed;               /* by a .socket unit of systemd */
+	char stored[STORE_NAME];   /* its name in the descriptor store, or "" */
 	struct unix_file file;
 	struct shared_fd *fd;
 };
@@ -39,13 +40,22 @@ int listener_open(const struct cab_service *service,
     const struct cab_listen *listen, bool share, struct listener **ret,
     char why[LISTEN_WHY]);
 
-/* Takes a passed socket over, which is consumed only on success.  0 or -errno and why. */
+/*
+ * Takes a passed socket over, or one from the store, which is consumed only on
+ * success.  0; -ESTALE when no client can reach it any more; or -errno and why.
+ */
 int listener_adopt(const struct cab_service *service,
     struct passed_socket *socket, struct listener **ret, char why[LISTEN_WHY]);
 
 /* Gives the socket the options that can be changed while it listens.  0 or -errno and why. */
 int listener_tune(const struct listener *listener,
     const struct cab_service *service, char why[LISTEN_WHY]);
+
+/* Sees to it that it is in the descriptor store, under the key of the plan. */
+void listener_keep(struct listener *listener, uint64_t key);
+
+/* It is left to our successor: closing it will neither take it out of the store nor remove its file. */
+void listener_leave(struct listener *listener);
 
 /* True when no client can reach it any more: its file is gone. */
 bool listener_lost(const struct listener *listener);

@@ -15,6 +15,12 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/options.h \
 	%reldir%/orphans.c \
 	%reldir%/orphans.h \
+	%reldir%/store.c \
+	%reldir%/store.h \
+	%reldir%/estate.c \
+	%reldir%/estate.h \
+	%reldir%/heritage.c \
+	%reldir%/heritage.h \
 	%reldir%/passed.c \
 	%reldir%/passed.h \
 	%reldir%/listen.c \
@@ -27,6 +33,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/batch.h \
 	%reldir%/spawn.c \
 	%reldir%/spawn.h \
+	%reldir%/beat.c \
+	%reldir%/beat.h \
 	%reldir%/role.c \
 	%reldir%/role.h \
 	%reldir%/roles.c \

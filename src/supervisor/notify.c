@@ -7,7 +7,9 @@
 #include "supervisor/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/event.h"
 #include "base/fd.h"
@@ -53,30 +56,65 @@ notify_address(struct sockaddr_un *un, socklen_t *ret_len)
  * Not sd_notify(3): that waits for as long as systemd does not read.  What the
  * manager acts on may wait for a moment, the rest is lost.
  */
-static void
-notify_send(const char *state, bool important)
+static bool
+notify_send(const char *state, bool important, const int *fds, unsigned n_fds)
 {
 	const struct timeval moment = { .tv_sec = 1 };
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int) * NOTIFY_FDS)];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)state, strlen(state) };
 	struct sockaddr_un un;
-	socklen_t len;
+	struct msghdr mh = { .msg_name = &un, .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 	int fd;
 
-	if (!notify_address(&un, &len))
-		return;
+	if (!notify_address(&un, &mh.msg_namelen))
+		return false;
+	if (n_fds > 0) {
+		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int) * n_fds) };
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n_fds);
+		mh.msg_control = control.bytes;
+		mh.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+	}
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
+		return false;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof(moment));
 	do
-		n = sendto(fd, state, strlen(state),
-		    MSG_NOSIGNAL | (important ? 0 : MSG_DONTWAIT),
-		    (const struct sockaddr *)&un, len);
+		n = sendmsg(
+		    fd, &mh, MSG_NOSIGNAL | (important ? 0 : MSG_DONTWAIT));
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && important)
 		log_warning("cannot tell systemd \"%.*s\": %s",
 		    (int)strcspn(state, "\n"), state, strerror(errno));
 	fd_close(fd);
+	return n >= 0;
+}
+
+void
+notify_fds(const char *state, const int *fds, unsigned n)
+{
+	(void)notify_send(state, true, fds, n);
+}
+
+/* Our copy of the far end is closed, and systemd's when it gets to the message. */
+void
+notify_barrier(int timeout_ms)
+{
+	int fds[2];
+	bool sent;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	sent = notify_send("BARRIER=1", true, &fds[1], 1);
+	fd_close(fds[1]);
+	if (sent)
+		(void)poll(&(struct pollfd){ fds[0], 0, 0 }, 1, timeout_ms);
+	fd_close(fds[0]);
 }
 
 static void __attribute__((format(printf, 2, 0)))
@@ -86,7 +124,7 @@ notify(const char *state, const char *fmt, va_list ap)
 
 	vsnprintf(status, sizeof(status), fmt, ap);
 	snprintf(text, sizeof(text), "%sSTATUS=%s", state, status);
-	notify_send(text, state[0] != '\0');
+	(void)notify_send(text, state[0] != '\0', NULL, 0);
 }
 
 void
@@ -111,7 +149,7 @@ notify_reloading(void)
 	    "RELOADING=1\nMONOTONIC_USEC=%" PRIu64
 	    "\nSTATUS=Reading the configuration again",
 	    (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-	notify_send(text, true);
+	(void)notify_send(text, true, NULL, 0);
 }
 
 void
@@ -145,7 +183,7 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 	(void)usec;
 	if (healthy)
-		notify_send("WATCHDOG=1", false);
+		(void)notify_send("WATCHDOG=1", false, NULL, 0);
 	else if (!watchdog->starved)
 		log_event(CAB_LOG_ERR, EVENT_UNHEALTHY,
 		    "a role has been out of service for too long: no longer "

@@ -24,6 +24,14 @@ void notify_stopping(uint64_t within_ms, const char *fmt, ...)
 
 void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+#define NOTIFY_FDS 2
+
+/* Any other note, with at most NOTIFY_FDS descriptors, which stay the caller's. */
+void notify_fds(const char *state, const int *fds, unsigned n);
+
+/* Returns when systemd has read all notes so far, or the time is up. */
+void notify_barrier(int timeout_ms);
+
 /*
  * Feeds systemd's watchdog from the event loop as long as healthy(arg) says so.
  * 0 (also when there is no watchdog, then *ret is NULL) or -errno.

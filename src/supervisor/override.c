@@ -144,6 +144,30 @@ overrides_read(
 }
 
 int
+overrides_as_read(const struct overrides *overrides, char **ret, size_t *ret_n)
+{
+	if (overrides->current.fd < 0)
+		return -ENOENT;
+	return fd_read_all(
+	    overrides->current.fd, overrides->current.n, ret, ret_n);
+}
+
+bool
+overrides_same(const struct overrides *overrides, int fd, size_t n)
+{
+	char *ours = NULL, *theirs = NULL;
+	size_t n_ours = 0, n_theirs = 0;
+	bool same = n == overrides->current.n &&
+	    overrides_as_read(overrides, &ours, &n_ours) == 0 &&
+	    fd_read_all(fd, n, &theirs, &n_theirs) == 0 &&
+	    n_ours == n_theirs && memcmp(ours, theirs, n_ours) == 0;
+
+	free(ours);
+	free(theirs);
+	return same;
+}
+
+int
 overrides_again(
     struct overrides *overrides, struct cab_conf **conf, int *fd, size_t *n)
 {
@@ -152,10 +176,7 @@ overrides_again(
 	size_t got = 0;
 	int r, file = -1;
 
-	if (overrides->current.fd < 0)
-		return -ENOENT;
-	r = fd_read_all(
-	    overrides->current.fd, overrides->current.n, &bytes, &got);
+	r = overrides_as_read(overrides, &bytes, &got);
 	if (r == 0)
 		r = conf_decode(overrides->descs, bytes, got, &fresh);
 	free(bytes);

@@ -44,6 +44,12 @@ int overrides_read(struct overrides *overrides, struct cab_conf **conf, int *fd,
 int overrides_again(struct overrides *overrides, struct cab_conf **conf,
     int *fd, size_t *n);
 
+/* The configuration in use as it was read: fresh memory.  0 or -errno. */
+int overrides_as_read(const struct overrides *overrides, char **ret, size_t *ret_n);
+
+/* True when these n bytes are just that. */
+bool overrides_same(const struct overrides *overrides, int fd, size_t n);
+
 /* The last one of these two is in use now, or will never be. */
 void overrides_settle(struct overrides *overrides, bool in_use);
 

@@ -64,6 +64,31 @@ passed_classify(int fd, struct passed_socket *ret)
 	return 0;
 }
 
+/* Sorts one descriptor in; false when it is of no use. */
+static bool
+collect(struct passed *passed, int fd, char *name)
+{
+	struct passed_socket socket = { .name = name };
+	struct store_item item;
+
+	store_parse(name, &item);
+	if (item.kind != STORE_OTHER)
+		store_found(&item);
+	if (item.kind != STORE_OTHER && item.kind != STORE_LISTENER) {
+		passed->others[passed->n_others++] =
+		    (struct passed_other){ fd, name, item };
+		return true;
+	}
+	if (passed_classify(fd, &socket) < 0) {
+		if (item.kind == STORE_LISTENER)
+			store_remove(name, 1);
+		return false;
+	}
+	socket.item = item;
+	passed->v[passed->n++] = socket;
+	return true;
+}
+
 int
 passed_collect(struct passed *ret)
 {
@@ -78,14 +103,13 @@ passed_collect(struct passed *ret)
 		return n;
 	}
 	passed.v = calloc((size_t)n, sizeof(*passed.v));
+	passed.others = calloc((size_t)n, sizeof(*passed.others));
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
-		struct passed_socket socket = { .name = names[i] };
 
-		if (passed.v != NULL && passed_classify(fd, &socket) == 0) {
-			passed.v[passed.n++] = socket;
+		if (passed.v != NULL && passed.others != NULL &&
+		    collect(&passed, fd, names[i]))
 			continue;
-		}
 		str_escape(shown, sizeof(shown), names[i], strlen(names[i]));
 		log_warning("descriptor %d, passed as \"%s\", is no listening "
 			    "socket that can be served: closed",
@@ -94,27 +118,39 @@ passed_collect(struct passed *ret)
 		free(names[i]);
 	}
 	free(names);
-	if (passed.v == NULL)
+	if (passed.v == NULL || passed.others == NULL) {
+		passed_release(&passed);
 		return -ENOMEM;
+	}
 	*ret = passed;
 	return 0;
 }
 
-struct passed_socket *
-passed_find(
-    const struct passed *passed, const struct cab_listen *listen, size_t from)
+static bool
+is_meant(const struct passed_socket *socket, const struct cab_listen *listen)
 {
-	for (size_t i = from; i < passed->n; i++) {
+	if (listen->kind == CAB_SYSTEMD)
+		return socket->item.kind == STORE_OTHER &&
+		    strcmp(socket->name, listen->name) == 0;
+	return socket->kind == listen->kind &&
+	    sockaddr_equal(&socket->addr, &listen->addr);
+}
+
+struct passed_socket *
+passed_find(const struct passed *passed, const struct cab_listen *listen,
+    uint64_t key)
+{
+	for (size_t i = 0; i < passed->n; i++) {
 		struct passed_socket *socket = &passed->v[i];
 
-		if (socket->fd < 0)
-			continue;
-		if (listen->kind == CAB_SYSTEMD ?
-			strcmp(socket->name, listen->name) == 0 :
-			socket->kind == listen->kind &&
-			    sockaddr_equal(&socket->addr, &listen->addr))
+		if (socket->fd >= 0 && socket->item.kind == STORE_LISTENER &&
+		    socket->kind == listen->kind &&
+		    socket->item.v[STORE_KEY] == key)
 			return socket;
 	}
+	for (size_t i = 0; i < passed->n; i++)
+		if (passed->v[i].fd >= 0 && is_meant(&passed->v[i], listen))
+			return &passed->v[i];
 	return NULL;
 }
 
@@ -125,6 +161,8 @@ passed_names(const struct passed *passed, char *dst, size_t cap)
 
 	snprintf(dst, cap, "none");
 	for (size_t i = 0; i < passed->n && n + 3 < cap; i++) {
+		if (passed->v[i].item.kind == STORE_LISTENER)
+			continue;
 		if (n > 0)
 			n += (size_t)snprintf(dst + n, cap - n, ", ");
 		n += str_escape(dst + n, cap - n, passed->v[i].name,
@@ -134,22 +172,60 @@ passed_names(const struct passed *passed, char *dst, size_t cap)
 }
 
 void
-passed_close_rest(struct passed *passed)
+passed_drop(struct passed_socket *socket)
+{
+	store_remove(socket->name, 1);
+	socket->fd = fd_close(socket->fd);
+}
+
+static void
+close_rest(struct passed_socket *socket)
 {
 	char addr[CAB_ADDR_TEXT], name[128];
 
-	for (size_t i = 0; i < passed->n; i++) {
-		struct passed_socket *socket = &passed->v[i];
+	sockaddr_text(&socket->addr, addr, sizeof(addr));
+	if (socket->item.kind == STORE_LISTENER) {
+		log_info("no longer listening on %s, which the supervisor before "
+			 "had left",
+		    addr);
+		passed_drop(socket);
+		return;
+	}
+	str_escape(name, sizeof(name), socket->name, strlen(socket->name));
+	log_event(CAB_LOG_WARNING, EVENT_SOCKET_UNUSED,
+	    "no service listens on the socket that systemd passed as \"%s\" "
+	    "(%s): closed",
+	    name, addr);
+	socket->fd = fd_close(socket->fd);
+}
 
-		if (socket->fd < 0)
+void
+passed_close_rest(struct passed *passed)
+{
+	for (size_t i = 0; i < passed->n; i++)
+		if (passed->v[i].fd >= 0)
+			close_rest(&passed->v[i]);
+}
+
+int
+passed_take(struct passed_other *other)
+{
+	int fd = other->fd;
+
+	other->fd = -1;
+	return fd;
+}
+
+void
+passed_close_others(struct passed *passed)
+{
+	for (size_t i = 0; i < passed->n_others; i++) {
+		struct passed_other *other = &passed->others[i];
+
+		if (other->fd < 0)
 			continue;
-		str_escape(
-		    name, sizeof(name), socket->name, strlen(socket->name));
-		log_event(CAB_LOG_WARNING, EVENT_SOCKET_UNUSED,
-		    "no service listens on the socket that systemd passed as "
-		    "\"%s\" (%s): closed",
-		    name, sockaddr_text(&socket->addr, addr, sizeof(addr)));
-		socket->fd = fd_close(socket->fd);
+		store_remove(other->name, 1);
+		other->fd = fd_close(other->fd);
 	}
 }
 
@@ -160,6 +236,11 @@ passed_release(struct passed *passed)
 		fd_close(passed->v[i].fd);
 		free(passed->v[i].name);
 	}
+	for (size_t i = 0; i < passed->n_others; i++) {
+		fd_close(passed->others[i].fd);
+		free(passed->others[i].name);
+	}
 	free(passed->v);
+	free(passed->others);
 	*passed = (struct passed){ 0 };
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sockets that systemd passed to the daemon (sd_listen_fds(3)).  Supervisor
- * only.  They wait here until a configured listener takes them.
+ * Descriptors that systemd passed to the daemon (sd_listen_fds(3)): sockets of
+ * .socket units, and what our predecessor has left in the store.  Supervisor
+ * only.  Sockets wait here until a configured listener takes them.
  */
 #ifndef CAB_SUPERVISOR_PASSED_H
 #define CAB_SUPERVISOR_PASSED_H
@@ -11,6 +12,7 @@
 
 #include "base/addr.h"
 #include "conf/model.h"
+#include "supervisor/store.h"
 
 struct passed_socket {
 	int fd;     /* -1: taken */
@@ -18,31 +20,55 @@ struct passed_socket {
 	enum cab_listen_kind kind;
 	struct cab_sockaddr addr;
 	bool dual; /* IPv6 that takes IPv4 clients too */
+	struct store_item item; /* STORE_LISTENER: it was in the store */
+};
+
+/* Something else that was in the store. */
+struct passed_other {
+	int fd; /* -1: taken */
+	char *name;
+	struct store_item item;
 };
 
 struct passed {
 	struct passed_socket *v;
 	size_t n;
+	struct passed_other *others;
+	size_t n_others;
 };
 
 /*
  * Collects them and clears the variables that announced them.  What is not a
- * listening socket of a kind we know is closed with a warning.  0 or -errno.
+ * listening socket of a kind we know, nor from our store, is closed with a
+ * warning.  0 or -errno.
  */
 int passed_collect(struct passed *ret);
 
 /* What kind of listening socket a descriptor is: 0, or -EPROTOTYPE if none of ours. */
 int passed_classify(int fd, struct passed_socket *ret);
 
-/* The first one at or after from that the listener means and nobody has taken; NULL if none. */
-struct passed_socket *passed_find(
-    const struct passed *passed, const struct cab_listen *listen, size_t from);
+/*
+ * One that the listener means and nobody has taken; NULL if none.  First one
+ * from the store that was bound for a listener of this key, which may be 0:
+ * none; then by name or address.
+ */
+struct passed_socket *passed_find(const struct passed *passed,
+    const struct cab_listen *listen, uint64_t key);
 
 /* The names passed, for a message: "web, mail" or "none". */
 const char *passed_names(const struct passed *passed, char *dst, size_t cap);
 
-/* Closes what nobody has taken, with a warning each. */
+/* Closes one from the store, in the store as well. */
+void passed_drop(struct passed_socket *socket);
+
+/* Closes the sockets that nobody has taken, with a warning each. */
 void passed_close_rest(struct passed *passed);
+
+/* Takes a descriptor out of the others: the caller's now. */
+int passed_take(struct passed_other *other);
+
+/* Closes the others that nobody has taken, in the store as well. */
+void passed_close_others(struct passed *passed);
 
 /* Accepts a zeroed one. */
 void passed_release(struct passed *passed);

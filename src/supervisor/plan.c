@@ -138,6 +138,31 @@ compare_listens(const struct key *a, const struct key *b)
 	return r;
 }
 
+/* FNV-1a. */
+static uint64_t
+hash(uint64_t h, const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ ((const unsigned char *)p)[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+uint64_t
+plan_listen_key(
+    const struct cab_service *service, const struct cab_listen *listen)
+{
+	uint32_t kind = listen->kind;
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	if (listen->kind == CAB_SYSTEMD)
+		return 0;
+	h = hash(h, &kind, sizeof(kind));
+	h = hash(h, &listen->addr.ss, listen->addr.len);
+	if (any_port(listen))
+		h = hash(h, service->name, strlen(service->name));
+	return h;
+}
+
 static int
 compare_keys(const void *a, const void *b)
 {

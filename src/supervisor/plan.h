@@ -48,6 +48,13 @@ struct plan {
 int plan_make(const struct cab_conf *old, const struct plan *old_plan,
     const struct cab_conf *conf, struct plan *ret);
 
+/*
+ * Equal for listeners that plan_make pairs up, of whatever two configurations,
+ * and different for others (but for the luck of a hash).  0 for systemd://.
+ */
+uint64_t plan_listen_key(
+    const struct cab_service *service, const struct cab_listen *listen);
+
 /* Accepts a zeroed plan. */
 void plan_release(struct plan *plan);
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -52,7 +53,9 @@ role_close(struct role *role)
 void
 role_kill(struct role *role)
 {
-	if (role->pid > 0)
+	if (role->pidfd >= 0)
+		(void)pidfd_send_signal(role->pidfd, SIGKILL, NULL, 0);
+	else if (role->pid > 0)
 		(void)kill(role->pid, SIGKILL);
 }
 
@@ -80,6 +83,25 @@ role_fault(struct role *role, const char *what)
 	role_kill(role);
 }
 
+/* ---- links ------------------------------------------------------------------------ */
+
+/* Our successor must know which links are whole: whatever waits here dies with us. */
+static void
+note_links(struct roles *roles)
+{
+	const struct role *launcher = &roles->v[BOARD_LAUNCHER];
+
+	for (unsigned i = 0; i < BOARD_WORKERS; i++) {
+		struct role *worker = &roles->v[i];
+
+		if (!worker->linking || worker->outbox.first != NULL ||
+		    launcher->outbox.first != NULL)
+			continue;
+		worker->linking = false;
+		atomic_store(&roles->setup.board->roles[i].linked, 1);
+	}
+}
+
 /* ---- sending ---------------------------------------------------------------------- */
 
 int
@@ -97,6 +119,8 @@ role_flush(struct role *role)
 		role_arm(role, SEND_RETRY);
 	else if (r < 0 && r != -EAGAIN && r != -EPIPE)
 		role_fault(role, strerror(-r));
+	else if (r == 0)
+		note_links(role->roles);
 	/* -EPIPE: what it said last is still to be read, and its end to be seen. */
 	return r;
 }
@@ -126,9 +150,8 @@ role_send(struct role *role, uint32_t type, const void *body, size_t n,
 	batch_unref(batch);
 }
 
-/* A fresh pair between a worker and the launcher, once both run. */
-static void
-link_roles(struct role *worker)
+void
+role_link(struct role *worker)
 {
 	struct role *launcher = &worker->roles->v[BOARD_LAUNCHER];
 	struct msg_link body = { .slot = worker->slot };
@@ -144,6 +167,8 @@ link_roles(struct role *worker)
 	}
 	near = shared_fd_new(fds[0]);
 	far = shared_fd_new(fds[1]);
+	worker->linking = true;
+	atomic_store(&worker->roles->setup.board->roles[worker->slot].linked, 0);
 	if (near != NULL && far != NULL) {
 		role_send(worker, MSG_LINK, &body, sizeof(body), near);
 		role_send(launcher, MSG_LINK, &body, sizeof(body), far);
@@ -185,10 +210,10 @@ role_greet(struct role *role)
 			role_send_wake(role, i);
 	if (role_is_launcher(role)) {
 		for (unsigned i = 0; i < BOARD_WORKERS; i++)
-			link_roles(&roles->v[i]);
+			role_link(&roles->v[i]);
 		role_put(role, roles->for_launcher, true);
 	} else {
-		link_roles(role);
+		role_link(role);
 		role_put(role, roles->for_workers, true);
 	}
 }
@@ -202,6 +227,9 @@ role_message(struct role *role, const struct chan_msg *msg)
 	char text[512];
 	struct msg_commit body;
 
+	/* In the language of another build, perhaps, and nothing that matters. */
+	if (role->retired)
+		return;
 	if (!msg_valid(msg) ||
 	    (msg->type != MSG_READY && msg->type != MSG_FAILED)) {
 		role_fault(role, "sent a message that it may not send");

@@ -7,7 +7,9 @@
 #define CAB_SUPERVISOR_ROLE_H
 
 #include "base/event.h"
+#include "supervisor/beat.h"
 #include "supervisor/roles.h"
+#include "supervisor/store.h"
 
 /* Times are in microseconds, as sd-event has them. */
 #define ROLE_MSEC UINT64_C(1000)
@@ -19,9 +21,17 @@ struct role {
 	char name[16], title[32];
 	bool wanted;  /* else not started again */
 	bool leaving; /* was told to stop */
+	bool adopted; /* not our child: our predecessor has started it */
+	bool retired; /* serves no more, but for what it had; not in the table */
+	struct role *next; /* retired */
 	pid_t pid;    /* 0: does not run */
+	int pidfd;    /* -1: none */
 	int chan;     /* -1: closed */
+	char stored[STORE_NAME]; /* name of both in the descriptor store, or "" */
 	sd_event_source *io, *timer;
+	sd_event_source *end; /* of an adopted one: its pidfd */
+	struct beat beat;
+	bool linking; /* its link to the launcher is not on its way to both yet */
 	struct outbox outbox;
 	uint64_t generation;              /* in use, as it says */
 	uint64_t started, down, deadline; /* when; 0: not */
@@ -32,6 +42,9 @@ struct role {
 struct roles {
 	struct roles_setup setup;
 	struct role v[BOARD_ROLES];
+	struct role *retired;
+	unsigned n_retired;
+	sd_event_source *check; /* of the heartbeats */
 	unsigned workers;
 	struct shared_fd *board, *wake[BOARD_WORKERS];
 	struct batch *for_workers, *for_launcher; /* the newest generation's */
@@ -73,6 +86,9 @@ void role_send(struct role *role, uint32_t type, const void *body, size_t n,
 
 /* Tells the role about the wake-up of one worker slot. */
 void role_send_wake(struct role *role, uint32_t slot);
+
+/* A fresh pair between a worker and the launcher, if both run. */
+void role_link(struct role *worker);
 
 /* Sends all that a role must know to start working. */
 void role_greet(struct role *role);

@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,7 +30,14 @@
 #define OUTAGE_MOST \
 	(3 * RESTART_MOST)        /* out of service for longer is a fault */
 
+#define RETIRED_MOST 256 /* of those that finish only; beyond, the oldest are ended */
+
+/* Without a turn for so long, a role hangs.  The launcher waits for programs' files to be read. */
+#define WORKER_SILENT_MS   3000
+#define LAUNCHER_SILENT_MS 10000
+
 static void role_start(struct role *role);
+static int role_init(struct role *role, struct roles *roles, uint32_t slot);
 
 /* ---- death and restart ------------------------------------------------------------- */
 
@@ -88,6 +97,13 @@ log_death(const struct role *role, const siginfo_t *info)
 	bool exited = info->si_code == CLD_EXITED;
 	struct event event;
 
+	if (info->si_pid == 0) {
+		log_event(role->retired ? CAB_LOG_INFO : level,
+		    EVENT_ROLE_ENDED,
+		    "%s (pid %d), taken over from the supervisor before, ended",
+		    role->name, (int)role->pid);
+		return;
+	}
 	/* The launcher ends itself when it needs to start with other rights. */
 	if (exited && info->si_status == 0)
 		level = role->leaving ? CAB_LOG_DEBUG : CAB_LOG_NOTICE;
@@ -114,10 +130,21 @@ role_gone(struct role *role)
 
 	role_close(role);
 	(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
+	role->end = sd_event_source_disable_unref(role->end);
+	role->pidfd = fd_close(role->pidfd);
+	if (role->stored[0] != '\0')
+		store_remove(role->stored, 2);
+	role->stored[0] = '\0';
 	role->pid = 0;
+	role->adopted = false;
 	role->generation = 0;
 	role->deadline = 0;
 	role->leaving = false;
+	/* The scoreboard that it had is not the one that we have. */
+	if (role->retired)
+		return;
+	/* Nobody waits for its next turn. */
+	atomic_store(&roles->setup.board->roles[role->slot].beat_ms, 0);
 	wake_workers(roles, board_reclaim(roles->setup.board, role->slot));
 }
 
@@ -141,6 +168,46 @@ role_died(struct role *role, const siginfo_t *info)
 		watch->empty(watch->arg);
 }
 
+static void
+retired_free(struct role *role)
+{
+	struct role **at = &role->roles->retired;
+
+	while (*at != role)
+		at = &(*at)->next;
+	*at = role->next;
+	role->roles->n_retired--;
+	role->timer = sd_event_source_disable_unref(role->timer);
+	role->end = sd_event_source_disable_unref(role->end);
+	role_close(role);
+	fd_close(role->pidfd);
+	free(role);
+}
+
+/* The pidfd of one that is not our child: how it ended is init's to know. */
+static int
+on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	const siginfo_t unknown = { 0 };
+	struct role *role = arg;
+	struct roles *roles;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (!role->retired) {
+		role_died(role, &unknown);
+		return 0;
+	}
+	log_death(role, &unknown);
+	role_gone(role);
+	roles = role->roles;
+	retired_free(role);
+	if (roles->stopping && roles_running(roles) == 0)
+		roles->setup.watch.empty(roles->setup.watch.arg);
+	return 0;
+}
+
 /*
  * Not sd-event's child sources: those look once, when the pidfd fires, and a
  * process that a tracer holds cannot be waited for at that moment.  Its SIGCHLD
@@ -153,7 +220,7 @@ roles_reap(struct roles *roles)
 		struct role *role = &roles->v[i];
 		siginfo_t info = { 0 };
 
-		if (role->pid > 0 &&
+		if (role->pid > 0 && !role->adopted &&
 		    waitid(P_PID, (id_t)role->pid, &info, WEXITED | WNOHANG) == 0 &&
 		    info.si_pid == role->pid)
 			role_died(role, &info);
@@ -186,6 +253,22 @@ on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 /* ---- starting ---------------------------------------------------------------------- */
 
+/* With both, our successor can talk to it, and see and bring about its end. */
+static void
+role_keep(struct role *role)
+{
+	const int fds[] = { role->chan, role->pidfd };
+	struct store_item item = { .kind = STORE_ROLE };
+
+	if (!store_enabled() || role->pidfd < 0)
+		return;
+	item.v[STORE_EPOCH] = role->roles->setup.epoch;
+	item.v[STORE_SLOT] = role->slot;
+	item.v[STORE_PID] = (uint64_t)role->pid;
+	store_name(&item, role->stored);
+	store_put(role->stored, fds, 2);
+}
+
 static int
 role_spawn(struct role *role)
 {
@@ -205,6 +288,8 @@ role_spawn(struct role *role)
 	}
 	role->pid = (pid_t)r;
 	role->chan = fds[0];
+	role->pidfd = pidfd_open(role->pid, 0);
+	role_keep(role);
 	outbox_init(&role->outbox);
 	r = role_listen(role);
 	/* Then it goes the way of all that fail: its end will be seen. */
@@ -216,6 +301,7 @@ role_spawn(struct role *role)
 static void
 role_start(struct role *role)
 {
+	struct board_role *row;
 	struct event event;
 	int r;
 
@@ -225,6 +311,12 @@ role_start(struct role *role)
 	if (role->down == 0)
 		role->down = role->started;
 	board_use_worker(role->roles->setup.board, role->slot);
+	row = &role->roles->setup.board->roles[role->slot];
+	/* None of this is the new one's yet. */
+	atomic_store(&row->beat_ms, 0);
+	atomic_store(&row->generation, 0);
+	atomic_store(&row->started_us, role->started);
+	role->beat = (struct beat){ 0 };
 	r = role_spawn(role);
 	if (r < 0) {
 		role_event(role, &event);
@@ -236,7 +328,7 @@ role_start(struct role *role)
 		role_again(role);
 		return;
 	}
-	atomic_fetch_add(&role->roles->setup.board->roles[role->slot].starts, 1);
+	atomic_fetch_add(&row->starts, 1);
 	log_debug("started %s, pid %d", role->name, (int)role->pid);
 	role_greet(role);
 }
@@ -258,6 +350,7 @@ roles_announce(struct roles *roles, uint64_t generation,
 	roles->for_workers = batch_ref(for_workers);
 	roles->for_launcher = batch_ref(for_launcher);
 	roles->generation = generation;
+	atomic_store(&roles->setup.board->daemon.announced, generation);
 	for (unsigned i = 0; i < BOARD_ROLES; i++) {
 		struct role *role = &roles->v[i];
 
@@ -300,6 +393,8 @@ roles_stop(struct roles *roles, uint64_t drain_ms)
 	roles_announce(roles, roles->generation, NULL, NULL);
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
 		role_stop(&roles->v[i], drain_ms);
+	for (struct role *role = roles->retired; role != NULL; role = role->next)
+		role_stop(role, drain_ms);
 	if (roles_running(roles) == 0)
 		watch->empty(watch->arg);
 }
@@ -309,6 +404,8 @@ roles_kill(struct roles *roles)
 {
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
 		role_kill(&roles->v[i]);
+	for (struct role *role = roles->retired; role != NULL; role = role->next)
+		role_kill(role);
 }
 
 void
@@ -328,6 +425,164 @@ roles_kill_missing(struct roles *roles)
 		    (int)role->pid);
 		role_kill(role);
 	}
+}
+
+/* ---- taking over --------------------------------------------------------------------- */
+
+/* The role has another process now, which our predecessor has started. */
+static void
+role_take(struct role *role, const struct roles_found *found)
+{
+	int r;
+
+	role->pid = found->pid;
+	role->pidfd = found->pidfd;
+	role->chan = found->chan;
+	role->adopted = true;
+	snprintf(role->stored, sizeof(role->stored), "%s", found->name);
+	r = sd_event_add_io(role->roles->setup.event, &role->end, role->pidfd,
+	    EPOLLIN, on_end, role);
+	if (r >= 0)
+		r = fd_set_nonblock(role->chan, 1);
+	if (r >= 0)
+		r = role_listen(role);
+	if (r < 0)
+		role_fault(role, strerror(-r));
+}
+
+void
+roles_adopt(struct roles *roles, const struct roles_found *found)
+{
+	struct role *role = found->slot < BOARD_ROLES ? &roles->v[found->slot] :
+							NULL;
+	const struct board_role *row;
+
+	/* Two of one slot: our predecessor died while it replaced one. */
+	if (role == NULL || role->pid != 0) {
+		roles_inherit(roles, found);
+		return;
+	}
+	row = &roles->setup.board->roles[role->slot];
+	role_take(role, found);
+	role->started = atomic_load(&row->started_us);
+	/* What it was still to be told before its first configuration is lost. */
+	if (atomic_load(&row->generation) == 0)
+		role_fault(role, "has not begun to serve");
+	else
+		log_info("took %s over, pid %d", role->name, (int)role->pid);
+}
+
+void
+roles_adopted(struct roles *roles, uint64_t drain_ms)
+{
+	struct msg_level level = { .level = roles->setup.log_level };
+
+	for (unsigned i = 0; i < BOARD_ROLES; i++) {
+		struct role *role = &roles->v[i];
+
+		if (!role->adopted)
+			continue;
+		role_send(role, MSG_LOG_LEVEL, &level, sizeof(level), NULL);
+		for (unsigned k = 0; k < BOARD_WORKERS; k++)
+			if (roles->wake[k] != NULL)
+				role_send_wake(role, k);
+		/* One that is whole may have connections on their way in it. */
+		if (!role_is_launcher(role) &&
+		    atomic_load(&roles->setup.board->roles[i].linked) == 0)
+			role_link(role);
+		if (!role->wanted)
+			role_stop(role, drain_ms);
+	}
+}
+
+void
+roles_inherit(struct roles *roles, const struct roles_found *found)
+{
+	struct role *role = calloc(1, sizeof(*role));
+	struct role **at = &roles->retired;
+
+	if (role == NULL || role_init(role, roles, found->slot) < 0) {
+		log_error("cannot take over pid %d: %s", (int)found->pid,
+		    strerror(ENOMEM));
+		free(role);
+		fd_close(found->chan);
+		fd_close(found->pidfd);
+		return;
+	}
+	role->wanted = false;
+	role->retired = true;
+	snprintf(role->name, sizeof(role->name), "old %s",
+	    role_is_launcher(role) ? "launcher" : "worker");
+	/* systemd lists what came last first. */
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = role;
+	roles->n_retired++;
+	role_take(role, found);
+	if (roles->n_retired > RETIRED_MOST)
+		role_fault(role, "too many others have not finished yet");
+}
+
+void
+roles_retire(struct roles *roles, bool adopted)
+{
+	for (unsigned i = 0; adopted && i < BOARD_ROLES; i++)
+		if (roles->v[i].adopted)
+			role_send(&roles->v[i], MSG_RETIRE, NULL, 0, NULL);
+	for (struct role *role = roles->retired; role != NULL; role = role->next)
+		role_send(role, MSG_RETIRE, NULL, 0, NULL);
+}
+
+static void
+role_leave(struct role *role)
+{
+	role->adopted = true;
+	role->stored[0] = '\0';
+}
+
+void
+roles_leave(struct roles *roles)
+{
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		role_leave(&roles->v[i]);
+	for (struct role *role = roles->retired; role != NULL; role = role->next)
+		role_leave(role);
+}
+
+/* ---- those that hang ----------------------------------------------------------------- */
+
+static void
+role_check(struct role *role, uint64_t now_ms)
+{
+	const struct board_role *row =
+	    &role->roles->setup.board->roles[role->slot];
+	uint64_t most = role_is_launcher(role) ? LAUNCHER_SILENT_MS :
+						 WORKER_SILENT_MS;
+
+	if (role->pid == 0 ||
+	    !beat_late(&role->beat, atomic_load(&row->beat_ms), now_ms, most))
+		return;
+	log_event(CAB_LOG_ERR, EVENT_ROLE_HANGS, "%s (pid %d) hangs: killing it",
+	    role->name, (int)role->pid);
+	atomic_fetch_add(&role->roles->setup.board->daemon.hangs, 1);
+	role->beat.silent_ms = 0;
+	if (role->down == 0)
+		role->down = role_now();
+	role_kill(role);
+}
+
+static int
+on_check(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct roles *roles = arg;
+	uint64_t now_ms = role_now() / ROLE_MSEC;
+
+	(void)usec;
+	for (unsigned i = 0; i < BOARD_ROLES; i++)
+		role_check(&roles->v[i], now_ms);
+	(void)sd_event_source_set_time_relative(
+	    source, BEAT_CHECK_MS * ROLE_MSEC);
+	return 0;
 }
 
 /* ---- the table --------------------------------------------------------------------- */
@@ -375,7 +630,9 @@ roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
 static int
 role_init(struct role *role, struct roles *roles, uint32_t slot)
 {
-	*role = (struct role){ .roles = roles, .slot = slot, .chan = -1 };
+	*role = (struct role){
+		.roles = roles, .slot = slot, .chan = -1, .pidfd = -1
+	};
 	outbox_init(&role->outbox);
 	if (role_is_launcher(role)) {
 		snprintf(role->name, sizeof(role->name), "launcher");
@@ -402,11 +659,17 @@ roles_new(struct roles **ret, const struct roles_setup *setup)
 	roles->setup = *setup;
 	roles->workers = setup->workers;
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
-		roles->v[i].chan = -1;
+		roles->v[i].chan = roles->v[i].pidfd = -1;
 	for (unsigned i = 0; i < BOARD_ROLES && r >= 0; i++)
 		r = role_init(&roles->v[i], roles, i);
 	for (unsigned i = 0; i < roles->workers && r >= 0; i++)
 		r = make_wake(roles, i);
+	if (r >= 0)
+		r = sd_event_add_time_relative(setup->event, &roles->check,
+		    CLOCK_MONOTONIC, BEAT_CHECK_MS * ROLE_MSEC, 10 * ROLE_MSEC,
+		    on_check, roles);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(roles->check, SD_EVENT_ON);
 	if (r >= 0) {
 		fd = fcntl(setup->board_fd, F_DUPFD_CLOEXEC, 3);
 		r = fd < 0 ? -errno : 0;
@@ -423,6 +686,16 @@ roles_new(struct roles **ret, const struct roles_setup *setup)
 	return 0;
 }
 
+static void
+role_end(struct role *role)
+{
+	role_kill(role);
+	if (role->pid > 0)
+		(void)waitpid(role->pid, NULL, 0);
+	if (role->stored[0] != '\0')
+		store_remove(role->stored, 2);
+}
+
 void
 roles_free(struct roles *roles)
 {
@@ -432,11 +705,15 @@ roles_free(struct roles *roles)
 		struct role *role = &roles->v[i];
 
 		role->timer = sd_event_source_disable_unref(role->timer);
+		role->end = sd_event_source_disable_unref(role->end);
 		role_close(role);
-		role_kill(role);
-		if (role->pid > 0)
-			(void)waitpid(role->pid, NULL, 0);
+		if (!role->adopted)
+			role_end(role);
+		fd_close(role->pidfd);
 	}
+	while (roles->retired != NULL)
+		retired_free(roles->retired);
+	roles->check = sd_event_source_disable_unref(roles->check);
 	for (unsigned i = 0; i < BOARD_WORKERS; i++)
 		shared_fd_unref(roles->wake[i]);
 	shared_fd_unref(roles->board);
@@ -456,7 +733,8 @@ roles_view(const struct roles *roles, uint32_t slot, struct role_view *ret)
 		.pid = role->pid,
 		.started_us = role->started,
 		.generation = role->generation,
-		.leaving = role->leaving };
+		.leaving = role->leaving,
+		.adopted = role->adopted };
 	return true;
 }
 
@@ -520,14 +798,14 @@ roles_running(const struct roles *roles)
 
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
 		n += roles->v[i].pid != 0;
-	return n;
+	return n + roles->n_retired;
 }
 
 bool
 roles_own(const struct roles *roles, pid_t pid)
 {
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
-		if (roles->v[i].pid == pid)
+		if (roles->v[i].pid == pid && !roles->v[i].adopted)
 			return true;
 	return false;
 }

@@ -33,6 +33,7 @@ struct roles_setup {
 	sd_event *event;
 	struct board *board; /* and its descriptor, which stays the caller's */
 	int board_fd;
+	uint64_t epoch;                 /* of the board, for names in the store */
 	unsigned workers;               /* 1..BOARD_WORKERS */
 	uint32_t log_target, log_level; /* for MSG_HELLO, as are these */
 	uint32_t uid, gid, max_fds;
@@ -46,8 +47,34 @@ struct roles;
 /* The table, with nothing started: 0 or -errno. */
 int roles_new(struct roles **ret, const struct roles_setup *setup);
 
-/* Ends what still runs by SIGKILL and waits for it; accepts NULL. */
+/*
+ * Ends what it has started and still runs by SIGKILL, and waits for it; who was
+ * taken over goes on.  Accepts NULL.
+ */
 void roles_free(struct roles *roles);
+
+/* A process that our predecessor has left to us; all descriptors become ours. */
+struct roles_found {
+	const char *name; /* in the descriptor store */
+	uint32_t slot;
+	pid_t pid;
+	int chan, pidfd;
+};
+
+/* Takes one over that goes on serving, with the same scoreboard. */
+void roles_adopt(struct roles *roles, const struct roles_found *found);
+
+/* All that go on have been adopted: brings them in line, and stops within drain_ms those that are not wanted. */
+void roles_adopted(struct roles *roles, uint64_t drain_ms);
+
+/* Takes one over that is to serve no more, as roles_retire will tell it. */
+void roles_inherit(struct roles *roles, const struct roles_found *found);
+
+/* Lets those inherited finish what they have in hand, and end; with adopted, those that were adopted as well. */
+void roles_retire(struct roles *roles, bool adopted);
+
+/* All are left to our successor: nobody is ended. */
+void roles_leave(struct roles *roles);
 
 /*
  * From now on this generation is the newest: these batches go to everyone who
@@ -82,6 +109,7 @@ struct role_view {
 	uint64_t started_us; /* monotonic */
 	uint64_t generation; /* in use */
 	bool leaving;        /* was told to stop */
+	bool adopted;        /* from our predecessor */
 };
 
 /* False when the slot is not in use. */

@@ -31,6 +31,7 @@
 #include "supervisor/apply.h"
 #include "supervisor/confine.h"
 #include "supervisor/control.h"
+#include "supervisor/heritage.h"
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
 #include "supervisor/orphans.h"
@@ -43,13 +44,14 @@
 
 /* A signal sent to us and to our group alike (timeout, sudo) is one signal. */
 #define ECHO_MS 100
+#define BARRIER_MS 2000 /* that systemd has to read what we put into the store */
 
 struct supervisor {
 	const struct cab_desc *const *descs;
 	struct options options;
 	sd_event *event;
-	struct board *board;
-	int board_fd;
+	struct heritage heritage;
+	struct board *board; /* the heritage's */
 	struct passed passed;
 	struct confine confine;
 	struct roles *roles;
@@ -67,7 +69,10 @@ struct supervisor {
 	size_t services, sockets;
 	uint64_t stopping_ms; /* since when */
 	bool served, stopping;
-	bool again; /* a reload was asked for while one was under way */
+	bool left;   /* the other processes go on, for a supervisor after us */
+	bool again;  /* a reload was asked for while one was under way */
+	bool broken; /* the configuration could not be read or used the last time */
+	bool comparing; /* it is being read for the first time, while roles run */
 	int status; /* to exit with */
 };
 
@@ -138,7 +143,8 @@ say_ready(const struct supervisor *self)
 {
 	unsigned workers = roles_workers(self->roles);
 
-	notify_ready("Serving %zu service%s on %zu socket%s with %u worker%s",
+	notify_ready("%sServing %zu service%s on %zu socket%s with %u worker%s",
+	    self->broken ? "THE NEW CONFIGURATION CANNOT BE USED. " : "",
 	    self->services, self->services == 1 ? "" : "s", self->sockets,
 	    self->sockets == 1 ? "" : "s", workers, workers == 1 ? "" : "s");
 }
@@ -161,20 +167,42 @@ is_busy(const struct supervisor *self)
 	return !self->served || self->reader != NULL || apply_busy(self->apply);
 }
 
+/* The first configuration cannot be used. */
+static void
+start_failed(struct supervisor *self, int error)
+{
+	/* A socket that was not in the store: those who have it must close it,
+	 * or no start will ever succeed. */
+	if (error == -EADDRINUSE) {
+		roles_retire(self->roles, true);
+		atomic_store(&self->board->daemon.left, 1);
+	}
+	self->status = EXIT_FAILURE;
+	(void)sd_event_exit(self->event, 0);
+}
+
 /* The first configuration: it serves, or the daemon ends. */
 static void
 start_done(struct supervisor *self, const struct apply_result *result)
 {
 	if (result->error < 0) {
-		self->status = EXIT_FAILURE;
-		(void)sd_event_exit(self->event, 0);
+		start_failed(self, result->error);
 		return;
 	}
 	passed_close_rest(&self->passed);
+	passed_close_others(&self->passed);
+	roles_retire(self->roles, false);
 	self->served = true;
-	log_event(CAB_LOG_NOTICE, EVENT_STARTED, "cabinetd " PACKAGE_VERSION
-		   " serves: services %zu, sockets %zu, workers %u",
+	log_event(CAB_LOG_NOTICE,
+	    self->heritage.whole ? EVENT_TAKEN_OVER : EVENT_STARTED,
+	    "cabinetd " PACKAGE_VERSION
+	    " serves%s: services %zu, sockets %zu, workers %u",
+	    self->heritage.whole ? " on, with a new supervisor" : "",
 	    self->services, self->sockets, roles_workers(self->roles));
+	if (self->comparing) {
+		start_reload(self);
+		return;
+	}
 	say_ready(self);
 	go_on(self);
 }
@@ -187,6 +215,8 @@ reload_done(struct supervisor *self, int error)
 		log_event(CAB_LOG_ERR, EVENT_RELOAD_REFUSED,
 		    "the configuration was not changed: the old one stays in "
 		    "force");
+	self->broken = error < 0;
+	self->comparing = false;
 	say_ready(self);
 	control_reloaded(self->control, error);
 	go_on(self);
@@ -252,6 +282,9 @@ on_applied(void *arg, const struct apply_result *result)
 	struct supervisor *self = arg;
 
 	overrides_settle(&self->overrides, result->error == 0);
+	if (result->error == 0)
+		heritage_keep(
+		    &self->heritage, self->apply, &self->overrides);
 	control_settle(self->control, result);
 	log_findings(result->findings);
 	self->services = result->services;
@@ -287,6 +320,21 @@ reader_end(struct supervisor *self)
 		orphans_reap(own_child, self);
 }
 
+/* What the supervisor before had read is what the files say still. */
+static bool
+nothing_new(struct supervisor *self, const struct reader_result *result)
+{
+	if (!self->comparing || result->conf == NULL ||
+	    !overrides_same(
+		&self->overrides, result->snapshot_fd, result->snapshot_n))
+		return false;
+	self->comparing = false;
+	log_debug("the configuration is as it was");
+	say_ready(self);
+	go_on(self);
+	return true;
+}
+
 static void
 reader_done(struct supervisor *self)
 {
@@ -297,6 +345,10 @@ reader_done(struct supervisor *self)
 	reader_end(self);
 	log_findings(&result.diag);
 	control_findings(self->control, &result.diag);
+	if (nothing_new(self, &result)) {
+		reader_result_release(&result);
+		return;
+	}
 	if (result.conf != NULL)
 		r = overrides_read(&self->overrides, &result.conf,
 		    &result.snapshot_fd, &result.snapshot_n);
@@ -373,7 +425,8 @@ start_reload(struct supervisor *self)
 
 	self->again = false;
 	control_reading(self->control);
-	notify_reloading();
+	if (!self->comparing)
+		notify_reloading();
 	log_info("reading %s again", self->options.config);
 	r = reader_begin(self);
 	if (r < 0) {
@@ -478,6 +531,34 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 	return 0;
 }
 
+/*
+ * A restart: our successor is started as soon as we are gone, and replaces the
+ * other processes, which serve until then.
+ */
+static int
+on_usr2(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct supervisor *self = arg;
+
+	(void)source;
+	(void)info;
+	if (self->stopping || !store_enabled())
+		return 0;
+	self->stopping = self->left = true;
+	log_event(CAB_LOG_NOTICE, EVENT_LEFT,
+	    "SIGUSR2: leaving everything to the next supervisor");
+	atomic_store(&self->board->daemon.left, 1);
+	notify_stopping(
+	    BARRIER_MS, "Leaving everything to the next supervisor");
+	control_stopping(self->control);
+	reader_end(self);
+	apply_leave(self->apply);
+	roles_leave(self->roles);
+	notify_barrier(BARRIER_MS);
+	(void)sd_event_exit(self->event, 0);
+	return 0;
+}
+
 static int
 on_chld(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
@@ -499,6 +580,7 @@ static const struct {
 	{ SIGTERM, on_term },
 	{ SIGINT, on_term },
 	{ SIGHUP, on_hup },
+	{ SIGUSR2, on_usr2 },
 	{ SIGCHLD, on_chld },
 };
 
@@ -562,6 +644,7 @@ static int
 set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 {
 	bool root = geteuid() == 0;
+	int r;
 	struct roles_setup setup = { .event = self->event,
 		.workers = settings_workers(conf),
 		.log_target = self->target,
@@ -577,12 +660,19 @@ set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 	setup.max_fds = self->max_fds < UINT32_MAX ? (uint32_t)self->max_fds :
 						     UINT32_MAX;
 	warn_misfit(self, conf);
-	self->board_fd = board_create(&self->board);
-	if (self->board_fd < 0)
-		return self->board_fd;
-	setup.board = self->board;
-	setup.board_fd = self->board_fd;
-	return roles_new(&self->roles, &setup);
+	r = heritage_board(&self->heritage);
+	if (r < 0)
+		return r;
+	self->board = setup.board = self->heritage.board;
+	setup.board_fd = self->heritage.board_fd;
+	setup.epoch = self->heritage.epoch;
+	atomic_fetch_add(&self->board->daemon.supervisors, 1);
+	r = roles_new(&self->roles, &setup);
+	if (r < 0)
+		return r;
+	heritage_roles(&self->heritage, &self->passed, self->roles);
+	roles_adopted(self->roles, (uint64_t)conf->stop_drain);
+	return 0;
 }
 
 static int
@@ -637,6 +727,8 @@ set_up(struct supervisor *self, const struct cab_conf *conf)
 		setup.roles = self->roles;
 		r = apply_new(&self->apply, &setup);
 	}
+	if (r >= 0)
+		r = heritage_apply(&self->heritage, self->apply);
 	if (r >= 0) {
 		control_use(self->control, self->apply);
 		r = notify_watchdog(
@@ -673,10 +765,12 @@ tear_down(struct supervisor *self)
 	control_free(self->control);
 	apply_free(self->apply);
 	roles_free(self->roles);
-	orphans_end();
+	if (self->served && !self->left)
+		heritage_forget(&self->heritage);
+	if (!self->left)
+		orphans_end();
 	passed_release(&self->passed);
-	board_unmap(self->board);
-	fd_close(self->board_fd);
+	heritage_release(&self->heritage);
 	sd_event_unref(self->event);
 	overrides_release(&self->overrides);
 	free(self->turned);
@@ -721,6 +815,49 @@ cannot_read(const struct supervisor *self, int error)
 	return EX_OSERR;
 }
 
+/* The configuration that is in use, from the supervisor before. */
+static int
+take_over(struct supervisor *self, struct reader_result *first)
+{
+	const struct estate *estate = &self->heritage.estate;
+	int r = 0;
+
+	for (size_t i = 0; i < estate->n_off && r == 0; i++)
+		r = overrides_set(&self->overrides, estate->off[i], true);
+	if (r == 0)
+		r = conf_decode(
+		    self->descs, estate->conf, estate->n_conf, &first->conf);
+	if (r == 0)
+		r = first->snapshot_fd = fd_sealed_memfd(
+			"cabinetd-configuration", estate->conf, estate->n_conf);
+	if (r < 0) {
+		log_error("cannot take over from the supervisor before: %s",
+		    strerror(-r));
+		heritage_refuse(&self->heritage);
+		return r;
+	}
+	first->snapshot_n = estate->n_conf;
+	heritage_accept(&self->heritage);
+	return 0;
+}
+
+/* Reads it; where it is broken, what runs already goes on. */
+static int
+read_first(struct supervisor *self, struct reader_result *first)
+{
+	int r = reader_run(self->options.config, MSG_READ_LOAD, first);
+
+	if (r == 0 && first->conf == NULL && self->heritage.whole) {
+		log_event(CAB_LOG_ERR, EVENT_RELOAD_REFUSED,
+		    "the configuration cannot be used: what the supervisor "
+		    "before has started goes on as it is");
+		self->broken = true;
+		return take_over(self, first);
+	}
+	heritage_refuse(&self->heritage);
+	return r;
+}
+
 static int
 run_serve(struct supervisor *self)
 {
@@ -737,7 +874,10 @@ run_serve(struct supervisor *self)
 		    strerror(-r));
 		return EXIT_FAILURE;
 	}
-	r = reader_run(self->options.config, MSG_READ_LOAD, &first);
+	heritage_find(&self->heritage, &self->passed);
+	self->comparing = self->heritage.whole && !self->heritage.left &&
+	    take_over(self, &first) == 0;
+	r = self->comparing ? 0 : read_first(self, &first);
 	if (r < 0) {
 		r = cannot_read(self, r);
 	} else if (first.conf == NULL) {
@@ -821,10 +961,11 @@ show_title(int argc, char **argv, const char *config)
 int
 supervisor_main(int argc, char **argv, const struct cab_desc *const descs[])
 {
-	struct supervisor self = { .descs = descs, .board_fd = -1 };
+	struct supervisor self = { .descs = descs };
 	int r;
 
 	overrides_init(&self.overrides, descs);
+	heritage_init(&self.heritage);
 	clock_tick();
 	r = options_parse(argc, argv, &self.options);
 	if (r == 0 && self.options.mode == OPTIONS_RUN)

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "worker/accept.h"
 #include "worker/balance.h"
+#include "worker/datagram.h"
 #include "worker/handoff.h"
 #include "worker/record.h"
 
@@ -25,6 +26,8 @@
 #define ACCEPT_BATCH      16
 /* No queue is longer than this. */
 #define ACCEPT_REST       65536
+#define BEAT_MS           1000
+#define PEER_SILENT_MS    2000 /* after which another worker may hang */
 #define SHORTAGE_MIN_MS   50
 #define SHORTAGE_MAX_MS   1000
 
@@ -130,6 +133,46 @@ accept_turn(struct cab_worker *worker)
 	if (worker->shortage_until_ms && clock_ms() >= worker->shortage_until_ms) {
 		worker->shortage_until_ms = 0;
 		listeners_resume(worker, PAUSE_SHORTAGE);
+	}
+}
+
+/* ---- what others have left undone ---- */
+
+static bool
+peer_hangs(const struct cab_worker *worker)
+{
+	const struct board *board = worker->board;
+	unsigned workers = atomic_load(&board->daemon.workers);
+
+	for (unsigned i = 0; i < workers && i < BOARD_WORKERS; i++) {
+		uint64_t beat = atomic_load_explicit(
+		    &board->roles[i].beat_ms, memory_order_relaxed);
+
+		if (i != worker->slot && beat != 0 &&
+		    beat + PEER_SILENT_MS < clock_ms())
+			return true;
+	}
+	return false;
+}
+
+void
+accept_beat(struct cab_worker *worker)
+{
+	if (clock_ms() < worker->beat_ms)
+		return;
+	worker->beat_ms = clock_ms() + BEAT_MS;
+	/* A supervisor that was killed may have taken a wake-up along. */
+	worker->woken = true;
+	if (!peer_hangs(worker))
+		return;
+	/* An event wakes one worker, and that one may never get to it. */
+	for (struct listener *l = worker->listeners; l; l = l->next) {
+		if (l->paused)
+			continue;
+		if (l->stream)
+			accept_ready(worker, l);
+		else
+			datagram_ready(worker, l);
 	}
 }
 

@@ -24,6 +24,10 @@ void accept_rest(struct cab_worker *worker, struct listener *listener);
 /* Called once per loop turn: lifts pauses whose reason has gone. */
 void accept_turn(struct cab_worker *worker);
 
+/* Called once per loop turn: sees to it that there is one each second, and takes
+ * the clients of a worker that hangs. */
+void accept_beat(struct cab_worker *worker);
+
 /* True while the administrator lets no new clients in. */
 bool accept_drains(
     const struct cab_worker *worker, const struct cab_running *running);

@@ -42,6 +42,22 @@ handoff_forget(struct cab_worker *worker, uint32_t ticket)
 	worker->handed[at / 64] &= ~(UINT64_C(1) << at % 64);
 }
 
+bool
+handoff_pending(const struct cab_worker *worker)
+{
+	const struct board_ticket *first =
+	    &worker->board->tickets[worker->slot * BOARD_TICKETS];
+
+	if (worker->handoffs)
+		return true;
+	/* Until the launcher has the place, it is given back when we end. */
+	for (uint32_t at = 0; at < BOARD_TICKETS; at++)
+		if (worker->handed[at / 64] >> at % 64 & 1 &&
+		    atomic_load(&first[at].owner) == worker->slot + 1)
+			return true;
+	return false;
+}
+
 /* What the launcher had not adopted when it went is nobody's: gives those places back. */
 static void
 handoff_recover(struct cab_worker *worker)

@@ -26,6 +26,9 @@ bool handoff_kill(struct cab_worker *worker, uint64_t conn_id);
 /* Once per loop turn: tries again what could not go. */
 void handoff_turn(struct cab_worker *worker);
 
+/* True while something is on its way to the launcher: ending now would lose it. */
+bool handoff_pending(const struct cab_worker *worker);
+
 /* Closes what could not be passed on. */
 void handoff_release(struct cab_worker *worker);
 

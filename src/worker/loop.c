@@ -38,6 +38,13 @@ loop_rewatch_source(struct cab_worker *worker, int fd,
 	return epoll_ctl(worker->epoll, EPOLL_CTL_MOD, fd, &ev) < 0 ? -errno : 0;
 }
 
+void
+loop_unwatch_source(struct cab_worker *worker, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
 int
 worker_loop_init(struct cab_worker *worker)
 {
@@ -73,6 +80,7 @@ loop_timeout(const struct cab_worker *worker)
 	timeout = sooner(timeout, worker->handoff_retry_ms, now);
 	timeout = sooner(timeout, worker->stop_ms, now);
 	timeout = sooner(timeout, worker->sweep_ms, now);
+	timeout = sooner(timeout, worker->beat_ms, now);
 	return sooner(timeout, worker->drain_ms, now);
 }
 
@@ -141,6 +149,7 @@ worker_loop(struct cab_worker *worker)
 			worker_messages(worker);
 		worker_turn(worker);
 		record_turn(worker);
+		accept_beat(worker);
 		/* Last, because all of the above may free a place. */
 		accept_turn(worker);
 		atomic_store_explicit(

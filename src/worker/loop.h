@@ -83,6 +83,7 @@ struct cab_worker {
 	uint32_t shortage_pause_ms;
 	uint64_t sweep_ms; /* when to look for summaries of floods; 0: no need */
 	struct cab_log_gate shortage_gate;
+	uint64_t beat_ms; /* when to come round even with nothing to do */
 	bool stopping, done;
 	uint64_t stop_ms; /* when what is left is dropped */
 };
@@ -97,5 +98,6 @@ int loop_watch_source(struct cab_worker *worker, int fd,
     struct loop_source *source, uint32_t events);
 int loop_rewatch_source(struct cab_worker *worker, int fd,
     struct loop_source *source, uint32_t events);
+void loop_unwatch_source(struct cab_worker *worker, int fd); /* accepts -1 */
 
 #endif

@@ -36,6 +36,8 @@
 #define RESERVED_FDS 48
 /* Served even where the limit leaves no room for them by that count. */
 #define FEWEST_CONNECTIONS 16
+/* How soon to look again whether the launcher has taken what it was sent. */
+#define PENDING_MS 5
 /* After a goodbye was said, before the rest is dropped. */
 #define GOODBYE_MS 5000
 
@@ -253,7 +255,7 @@ current_retire(void)
 static void
 drain_replaced(void)
 {
-	const struct cab_conf *conf = self.current->conf;
+	const struct cab_conf *conf = self.current ? self.current->conf : NULL;
 
 	for (struct generation *gen = self.old; gen; gen = gen->next) {
 		size_t cursor = 0;
@@ -263,7 +265,7 @@ drain_replaced(void)
 
 			if (!running->conns)
 				continue;
-			if (conf_keeps(conf, running->conf, &cursor))
+			if (conf && conf_keeps(conf, running->conf, &cursor))
 				running->drain_ms = 0; /* back after a roll-back, too */
 			else if (!running->drain_ms)
 				running->drain_ms = clock_ms() +
@@ -441,6 +443,9 @@ on_wake(struct chan_msg *msg)
 		fd_close(fd);
 		return;
 	}
+	/* Others have the old one open as well, so closing alone would leave it in epoll. */
+	if (m->slot == self.slot)
+		loop_unwatch_source(&self, self.wakes[m->slot]);
 	fd_close(self.wakes[m->slot]);
 	self.wakes[m->slot] = fd;
 	(void)fd_set_nonblock(fd, 1);
@@ -472,6 +477,20 @@ on_stop(struct chan_msg *msg)
 	self.stop_ms = clock_ms() + m->drain_ms;
 	listeners_close(&self.listeners);
 	all_each(conn_shutdown);
+}
+
+/* Other workers serve in our place: what is open goes on as after a reload. */
+static void
+on_retire(struct chan_msg *msg)
+{
+	(void)msg;
+	if (self.stopping)
+		return;
+	self.stopping = true;
+	self.stop_ms = UINT64_MAX;
+	listeners_close(&self.listeners);
+	current_retire();
+	drain_replaced();
 }
 
 static void
@@ -513,6 +532,7 @@ static void (*const handlers[MSG_MAX])(struct chan_msg *) = {
 	[MSG_COMMIT] = on_commit,
 	[MSG_WAKE] = on_wake,
 	[MSG_LINK] = on_link,
+	[MSG_RETIRE] = on_retire,
 	[MSG_STOP] = on_stop,
 	[MSG_LOG_LEVEL] = on_log_level,
 	[MSG_KILL] = on_kill,
@@ -549,7 +569,11 @@ worker_turn(struct cab_worker *worker)
 		return;
 	if (clock_ms() >= worker->stop_ms)
 		worker->done = true; /* what is left is dropped on the way out */
-	if (worker->engine.n_open == 0 && !worker->handoffs)
+	if (worker->engine.n_open > 0)
+		return;
+	if (handoff_pending(worker))
+		worker->beat_ms = clock_ms() + PENDING_MS;
+	else
 		worker->done = true;
 }
 

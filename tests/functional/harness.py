@@ -327,13 +327,9 @@ class Daemon:
         if plain and ROOT:
             who = {"user": UNPRIVILEGED, "group": "nogroup",
                    "extra_groups": []}
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [str(BINARY), "-c", str(self.config), *args],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment, start_new_session=True, cwd="/",
-                preexec_fn=preexec, pass_fds=pass_fds, **who)
-        self.pid = self.process.pid
+        self._start([str(BINARY), "-c", str(self.config), *args],
+                    env=environment, preexec_fn=preexec, pass_fds=pass_fds,
+                    **who)
         LIVE.append(self)
         if wait:
             try:
@@ -341,6 +337,13 @@ class Daemon:
             except BaseException:
                 self.destroy()
                 raise
+
+    def _start(self, command, **more):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, cwd="/", **more)
+        self.pid = self.process.pid
 
     # -- config
 

@@ -71,6 +71,7 @@ UNIT_TESTS = \
 	%reldir%/test_output \
 	%reldir%/test_batch \
 	%reldir%/test_role_spawn \
+	%reldir%/test_store \
 	%reldir%/test_passed \
 	%reldir%/test_unixfile \
 	%reldir%/test_options \

@@ -100,8 +100,6 @@ test_find(void **state)
 	assert_int_equal(passed_classify(bound(SOCK_DGRAM, false), &v[2]), 0);
 	listen = by_name("web");
 	assert_ptr_equal(passed_find(&passed, &listen, 0), &v[0]);
-	assert_ptr_equal(passed_find(&passed, &listen, 1), &v[1]);
-	assert_null(passed_find(&passed, &listen, 2));
 	listen = by_name("we");
 	assert_null(passed_find(&passed, &listen, 0));
 	listen = inet_listen(CAB_UDP, "127.0.0.1", sockaddr_port(&v[2].addr));
@@ -122,6 +120,42 @@ test_find(void **state)
 	assert_null(passed_find(&passed, &listen, 0));
 	for (size_t i = 0; i < 3; i++)
 		free(v[i].name);
+}
+
+/* What we have bound ourselves is known by its key, or by its address. */
+static void
+test_find_stored(void **state)
+{
+	const struct store_item mine = { STORE_LISTENER, { 77, 1 } };
+	struct passed_socket v[3] = { { .name = strdup("web") },
+		{ .name = strdup("a") }, { .name = strdup("b") } };
+	struct passed passed = { .v = v, .n = 3 };
+	struct cab_listen listen;
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(
+		    passed_classify(bound(SOCK_STREAM, true), &v[i]), 0);
+	v[1].item = v[2].item = mine;
+	v[1].item.v[STORE_KEY] = 78;
+	listen = inet_listen(CAB_TCP, "127.0.0.1", 0);
+	assert_ptr_equal(passed_find(&passed, &listen, 77), &v[2]);
+	assert_null(passed_find(&passed, &listen, 79));
+	listen.kind = CAB_UDP;
+	assert_null(passed_find(&passed, &listen, 77));
+	/* The key goes before the address. */
+	listen = inet_listen(CAB_TCP, "127.0.0.1", sockaddr_port(&v[0].addr));
+	assert_ptr_equal(passed_find(&passed, &listen, 78), &v[1]);
+	assert_ptr_equal(passed_find(&passed, &listen, 79), &v[0]);
+	/* Its name is for us alone. */
+	listen = by_name("a");
+	assert_null(passed_find(&passed, &listen, 0));
+	assert_string_equal(passed_names(&passed, text, sizeof(text)), "web");
+	for (size_t i = 0; i < 3; i++) {
+		fd_close(v[i].fd);
+		free(v[i].name);
+	}
 }
 
 static void
@@ -196,6 +230,7 @@ main(void)
 		cmocka_unit_test(test_collect),
 		cmocka_unit_test(test_classify),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_find_stored),
 		cmocka_unit_test(test_nothing),
 	};
 
