@@ -106,7 +106,6 @@ enum msg_role {
 struct msg_hello {
 	uint32_t role;
 	uint32_t slot; /* scoreboard role slot: workers 0..n-1, launcher BOARD_LAUNCHER */
-	uint32_t workers;
 	uint32_t log_target,
 	    log_level;     /* enum cab_log_target, enum cab_log_level */
 	uint32_t uid, gid; /* a worker becomes these; UINT32_MAX: stay */

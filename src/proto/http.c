@@ -462,11 +462,6 @@ root_open(const struct cab_running *running, struct http_service *service)
 	if (!service->opts->root)
 		return 0;
 	r = service->root < 0 ? -EBADF : http_file_probe(service->root);
-	if (r == -ENOSYS)
-		log_error("service %s: the kernel has no openat2(2), which "
-			  "keeps requests inside the root; Linux 5.6 or later "
-			  "is needed, or a service without root",
-		    cab_service_name(running));
 	/* A root that may not be entered is no reason not to run: its requests get 403. */
 	return r == -EACCES ? 0 : r;
 }

@@ -25,6 +25,8 @@
 #include "supervisor/plan.h"
 
 #define ANSWER_WITHIN UINT64_C(5000000) /* us that the roles have */
+#define REFUSALS_BURST     5
+#define REFUSALS_PERIOD_MS 60000
 #define DEATHS_MOST   3 /* of one role, before the configuration is to blame */
 
 /* The sockets of one entry of the plan: one, none if it was skipped, several for systemd://. */
@@ -57,6 +59,7 @@ struct apply {
 	struct state *current, *next;
 	struct cab_diag findings;
 	sd_event_source *timer;
+	struct cab_log_gate refusals; /* of a generation that is not being applied */
 	bool late; /* those who did not answer have been killed once */
 	uint64_t generation; /* the last one that was used */
 	struct plan inherited; /* what the first configuration finds running */
@@ -816,7 +819,13 @@ void
 apply_failed(struct apply *apply, const char *role, uint64_t generation,
     const char *text)
 {
+	uint32_t held;
+
 	if (apply->next == NULL || generation != apply->next->generation) {
+		/* A worker that was taken over can say so as often as it likes. */
+		if (!log_gate(&apply->refusals, REFUSALS_BURST,
+			REFUSALS_PERIOD_MS, &held))
+			return;
 		log_error("%s cannot use generation %" PRIu64
 			  " of the configuration: %s",
 		    role, generation, text);

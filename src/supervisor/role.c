@@ -196,7 +196,6 @@ role_greet(struct role *role)
 	struct msg_hello hello = {
 		.role = role_is_launcher(role) ? ROLE_LAUNCHER : ROLE_WORKER,
 		.slot = role->slot,
-		.workers = roles->workers,
 		.log_target = setup->log_target,
 		.log_level = setup->log_level,
 		.uid = setup->uid,

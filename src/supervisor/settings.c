@@ -48,12 +48,18 @@ settings_workers(const struct cab_conf *conf)
 	return n > BOARD_WORKERS ? BOARD_WORKERS : (unsigned)n;
 }
 
+static int64_t
+room_for(unsigned workers, size_t max_fds)
+{
+	return (int64_t)(max_fds < INT32_MAX ? max_fds : INT32_MAX) *
+	    (int64_t)workers;
+}
+
 const struct cab_service *
 settings_misfit(const struct cab_conf *conf, unsigned workers, size_t max_fds)
 {
+	int64_t room = room_for(workers, max_fds);
 	const struct cab_service *worst = NULL;
-	int64_t room = (int64_t)(max_fds < INT32_MAX ? max_fds : INT32_MAX) *
-	    (int64_t)workers;
 
 	for (size_t i = 0; i < conf->n_services; i++) {
 		const struct cab_service *service = &conf->services[i];
@@ -64,4 +70,34 @@ settings_misfit(const struct cab_conf *conf, unsigned workers, size_t max_fds)
 			worst = service;
 	}
 	return worst;
+}
+
+/* What one source may have of a service; 0: no limit. */
+static int64_t
+most_per_source(const struct cab_limits *limits)
+{
+	if (limits->per_source == 0 ||
+	    (limits->connections > 0 &&
+		limits->connections < limits->per_source))
+		return limits->connections;
+	return limits->per_source;
+}
+
+int64_t
+settings_hog(const struct cab_conf *conf, unsigned workers, size_t max_fds)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < conf->n_services; i++) {
+		const struct cab_service *service = &conf->services[i];
+		int64_t most = most_per_source(&service->limits);
+
+		/* A program's connection is not in the workers for long. */
+		if (!service->enabled || service->exec != NULL)
+			continue;
+		if (most == 0)
+			return INT64_MAX;
+		sum += most;
+	}
+	return sum > room_for(workers, max_fds) ? sum : 0;
 }

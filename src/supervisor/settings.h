@@ -26,4 +26,12 @@ unsigned settings_workers(const struct cab_conf *conf);
 const struct cab_service *
 settings_misfit(const struct cab_conf *conf, unsigned workers, size_t max_fds);
 
+/*
+ * How many connections one source may have at once over all built-in services,
+ * if that is more than so many workers with max_fds descriptors each can hold:
+ * then it could keep others out.  INT64_MAX: without limit; 0: they have room.
+ */
+int64_t
+settings_hog(const struct cab_conf *conf, unsigned workers, size_t max_fds);
+
 #endif

@@ -121,17 +121,29 @@ warn_fixed(const struct supervisor *self, const struct cab_conf *conf)
 static void
 warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
 {
+	unsigned workers = settings_workers(conf);
 	const struct cab_service *service = settings_misfit(
-	    conf, settings_workers(conf), self->max_fds);
+	    conf, workers, self->max_fds);
+	int64_t hog = settings_hog(conf, workers, self->max_fds);
+	char many[24];
 
 	if (service != NULL)
 		log_event(CAB_LOG_WARNING, EVENT_MISFIT,
-			    "service \"%s\": limits.connections is %" PRId64
-			    ", more than the workers (%u, with %zu open files "
-			    "each) can hold: raise LimitNOFILE= in the unit "
-			    "(ulimit -n) or lower the limit",
-		    service->name, service->limits.connections,
-		    settings_workers(conf), self->max_fds);
+		    "service \"%s\": limits.connections is %" PRId64
+		    ", more than the workers (%u, with %zu open files each) can "
+		    "hold: raise LimitNOFILE= in the unit (ulimit -n) or lower "
+		    "the limit",
+		    service->name, service->limits.connections, workers,
+		    self->max_fds);
+	if (hog == 0)
+		return;
+	snprintf(many, sizeof(many), "%" PRId64, hog);
+	log_event(CAB_LOG_WARNING, EVENT_MISFIT,
+	    "one client may have %s connections over all services, more than the "
+	    "workers (%u, with %zu open files each) can hold, and so keep others "
+	    "out: raise LimitNOFILE= in the unit (ulimit -n) or lower "
+	    "limits.per_source",
+	    hog < INT64_MAX ? many : "any number of", workers, self->max_fds);
 }
 
 /* ---- from one configuration to the next ------------------------------------------------- */

@@ -103,7 +103,7 @@ accept_wake(struct cab_worker *worker, uint64_t mask)
 
 /* Descriptors or memory ran out: not accepting for a while beats spinning on an
  * event that cannot be served. */
-static void
+void
 accept_shortage(struct cab_worker *worker, int error)
 {
 	worker->shortage_pause_ms = worker->shortage_pause_ms ?

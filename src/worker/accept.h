@@ -15,6 +15,9 @@ void listeners_pause(
     struct cab_worker *worker, enum listener_pause why, bool programs_only);
 void listeners_resume(struct cab_worker *worker, enum listener_pause why);
 
+/* Descriptors or memory ran out (error says which): stream listeners pause for a moment. */
+void accept_shortage(struct cab_worker *worker, int error);
+
 /* Readiness of a stream listener. */
 void accept_ready(struct cab_worker *worker, struct listener *listener);
 

@@ -242,8 +242,13 @@ datagram_ready(struct cab_worker *worker, struct listener *listener)
 	struct cab_running *running = listener->running;
 	struct datagram_batch *b = batch_of(worker);
 
-	if (!b)
+	if (!b) {
+		/* It stays readable meanwhile. */
+		listener->paused |= PAUSE_SHORTAGE;
+		listener_update(worker, listener);
+		accept_shortage(worker, ENOMEM);
 		return;
+	}
 	for (int round = 0; round < BATCHES_PER_TURN; round++) {
 		int n = batch_receive(b, listener->fd), n_out = 0;
 

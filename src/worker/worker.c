@@ -406,7 +406,9 @@ on_commit(struct chan_msg *msg)
 	r = gen_start(self.pending, &failed);
 	if (r < 0) {
 		snprintf(text, sizeof(text), "service \"%s\" cannot start: %s",
-		    failed, strerror(-r));
+		    failed,
+		    r == -ENOSYS ? "it needs a newer kernel, see cabinetd.conf(5)" :
+				   strerror(-r));
 		pending_fail(m->generation, text);
 		return;
 	}

@@ -116,7 +116,6 @@ greet(struct launch *launch)
 	struct msg_hello hello = {
 		.role = ROLE_LAUNCHER,
 		.slot = BOARD_LAUNCHER,
-		.workers = 1,
 		.log_target = CAB_LOG_STDERR,
 		.log_level = CAB_LOG_INFO,
 		.uid = root ? 65534 : UINT32_MAX,

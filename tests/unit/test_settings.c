@@ -96,6 +96,29 @@ test_misfit(void **state)
 	assert_null(settings_misfit(&conf, 64, SIZE_MAX));
 }
 
+static void
+test_hog(void **state)
+{
+	struct cab_exec exec = { .program = "/bin/true" };
+	struct cab_service services[] = {
+		{ .enabled = true, .limits = { .per_source = 100 } },
+		{ .enabled = true,
+		    .limits = { .per_source = 100, .connections = 20 } },
+		{ .enabled = true, .limits.connections = 30 },
+		{ .limits.per_source = 1000 },
+		{ .enabled = true, .exec = &exec },
+		{ .enabled = true },
+	};
+	struct cab_conf conf = { .services = services, .n_services = 5 };
+
+	(void)state;
+	assert_int_equal(settings_hog(&conf, 2, 75), 0);
+	assert_int_equal(settings_hog(&conf, 2, 74), 150);
+	assert_int_equal(settings_hog(&conf, 64, SIZE_MAX), 0);
+	conf.n_services = 6;
+	assert_int_equal(settings_hog(&conf, 64, SIZE_MAX), INT64_MAX);
+}
+
 int
 main(void)
 {
@@ -104,6 +127,7 @@ main(void)
 		cmocka_unit_test(test_log_target),
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_misfit),
+		cmocka_unit_test(test_hog),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
