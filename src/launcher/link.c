@@ -54,15 +54,29 @@ link_complain(struct launcher *l, const struct link *link, const char *fmt, ...)
 	    record_held(more, sizeof(more), held));
 }
 
+/*
+ * False when the worker has died since and its places have been given back: its
+ * successor may have the very ticket already, for a connection of its own, which
+ * has another number.
+ */
+static bool
+take_ticket(
+    struct launcher *l, const struct link *link, const struct msg_run *run)
+{
+	return run->ticket < BOARD_WORKERS * BOARD_TICKETS &&
+	    atomic_load(&l->board->tickets[run->ticket].conn_id) ==
+	    run->conn_id &&
+	    ticket_adopt(l->board, run->ticket, link->slot, l->slot);
+}
+
 static void
 link_drop(struct launcher *l, struct link *link)
 {
 	/* The memory is the launcher's own; the next link of this slot gets it. */
 	source_unwatch(l, &link->source);
 	link->source.fd = fd_close(link->source.fd);
-	if (link->held &&
-	    ticket_adopt(l->board, link->run.ticket, link->slot, l->slot))
-		start_release(l, link->run.ticket);
+	if (link->held && take_ticket(l, link, &link->run))
+		start_give_up(l, link->run.ticket);
 	link->held = false;
 	link->run_fd = fd_close(link->run_fd);
 }
@@ -79,25 +93,47 @@ is_stream_socket(int fd)
 	    type == SOCK_STREAM;
 }
 
-/* The program service that is meant, or NULL and what is wrong. */
 static struct program_service *
-run_service(struct generation *gen, const struct msg_run *run, int fd,
-    const char **wrong)
+service_of_slot(struct generation *gen, uint32_t slot)
 {
-	struct program_service *service;
+	size_t i;
 
-	if (gen == NULL) {
-		*wrong = "a connection for a configuration that is gone";
+	for (i = 0; i < gen->n_services; i++)
+		if (gen->services[i].slot == slot)
+			return &gen->services[i];
+	return NULL;
+}
+
+/*
+ * The program service that is meant, and its configuration.  One from before our
+ * own start is not known here: then the same service of the newest will do, which has
+ * the same slot for as long as there is a service of its name.
+ */
+static struct program_service *
+run_service(struct launcher *l, const struct msg_run *run, uint32_t slot,
+    struct generation **ret)
+{
+	struct generation *gen = generation_find(l, run->generation);
+
+	*ret = gen != NULL ? gen : l->generations;
+	if (*ret == NULL)
 		return NULL;
-	}
-	service = run->service < gen->n_services ? &gen->services[run->service] :
-						   NULL;
+	if (gen == NULL)
+		return service_of_slot(*ret, slot);
+	return run->service < gen->n_services ? &gen->services[run->service] : NULL;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+run_check(const struct program_service *service, uint32_t slot, int fd)
+{
 	if (service == NULL || service->conf == NULL || service->conf->exec->wait)
-		*wrong = "a connection for a service without a program";
-	else if (!is_stream_socket(fd))
-		*wrong = "something that is not a connection";
-	else
-		return service;
+		return "a connection for a service without a program";
+	if (slot >= BOARD_SERVICES ||
+	    (service->slot != UINT32_MAX && service->slot != slot))
+		return "a connection with the place of another service";
+	if (!is_stream_socket(fd))
+		return "something that is not a connection";
 	return NULL;
 }
 
@@ -105,26 +141,24 @@ run_service(struct generation *gen, const struct msg_run *run, int fd,
 static void
 link_run(struct launcher *l, struct link *link, const struct msg_run *run, int fd)
 {
-	struct generation *gen = generation_find(l, run->generation);
 	struct program_service *service;
-	const char *wrong = NULL;
+	struct generation *gen;
+	const char *wrong;
 	uint32_t slot;
 
-	if (!ticket_adopt(l->board, run->ticket, link->slot, l->slot)) {
-		/* The worker has died since and its places have been given back. */
+	if (!take_ticket(l, link, run)) {
 		fd_close(fd);
 		return;
 	}
-	slot = l->board->tickets[run->ticket].service;
-	service = run_service(gen, run, fd, &wrong);
-	if (service != NULL &&
-	    (slot >= BOARD_SERVICES ||
-		(service->slot != UINT32_MAX && service->slot != slot)))
-		wrong = "a connection with the place of another service";
+	/* Once: any worker may write there all the while. */
+	slot = __atomic_load_n(
+	    &l->board->tickets[run->ticket].service, __ATOMIC_RELAXED);
+	service = run_service(l, run, slot, &gen);
+	wrong = run_check(service, slot, fd);
 	if (wrong != NULL) {
 		link_complain(l, link, "sent %s", wrong);
 		fd_close(fd);
-		start_release(l, run->ticket);
+		start_give_up(l, run->ticket);
 		return;
 	}
 	start_connection(l, gen, service, slot, run, fd);

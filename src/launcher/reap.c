@@ -247,8 +247,7 @@ program_ended(struct launcher *l, struct program **at, int status,
 	if (program->waiting != NULL) {
 		wait_over(l, program->waiting, good);
 	} else {
-		count->finished++;
-		board_count_duration(count,
+		board_count_finished(count,
 		    (cab_clock.mono_ns - program->started_ns) / 1000000);
 		start_release(l, program->ticket);
 	}

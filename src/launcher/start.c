@@ -29,18 +29,29 @@ start_counters(struct launcher *l, uint32_t slot)
 	return &l->board->counters[l->slot][slot];
 }
 
-void
-start_release(struct launcher *l, uint32_t ticket)
+/* The workers that wait for a place. */
+static void
+start_wake(struct launcher *l, uint64_t mask)
 {
 	static const uint64_t one = 1;
-	uint64_t mask;
 	unsigned slot;
 
-	mask = ticket_release(l->board, ticket, l->slot);
 	for (slot = 0; mask != 0; slot++, mask >>= 1)
 		if ((mask & 1) != 0 && l->wakes[slot] >= 0 &&
 		    write(l->wakes[slot], &one, sizeof(one)) < 0)
 			continue; /* its counter is full: it has been woken */
+}
+
+void
+start_release(struct launcher *l, uint32_t ticket)
+{
+	start_wake(l, ticket_release(l->board, ticket, l->slot));
+}
+
+void
+start_give_up(struct launcher *l, uint32_t ticket)
+{
+	start_wake(l, ticket_give_up(l->board, ticket, l->slot));
 }
 
 /* The words for a client's side of the connection, as the environment names it. */
@@ -199,8 +210,7 @@ start_connection(struct launcher *l, struct generation *gen,
 			start_failed(l, service, slot, run, error);
 		else
 			start_refused(l, service, slot);
-		start_counters(l, slot)->finished++;
-		start_release(l, run->ticket);
+		start_give_up(l, run->ticket);
 		return;
 	}
 	program->gen = gen;

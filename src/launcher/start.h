@@ -27,4 +27,7 @@ struct board_counters *start_counters(struct launcher *l, uint32_t slot);
 /* Gives a ticket back and wakes the workers that wait for its place. */
 void start_release(struct launcher *l, uint32_t ticket);
 
+/* The same for a connection that ends without a program; counts it as finished. */
+void start_give_up(struct launcher *l, uint32_t ticket);
+
 #endif

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "stats/board.h"
 
@@ -250,6 +251,29 @@ ticket_release(struct board *board, uint32_t ticket, uint32_t slot)
 	return atomic_exchange(&board->services[service].waiters, 0);
 }
 
+uint64_t
+ticket_give_up(struct board *board, uint32_t ticket, uint32_t slot)
+{
+	const struct board_ticket *t;
+	uint64_t now = clock_ms(), start;
+	uint32_t service;
+
+	if (ticket >= BOARD_WORKERS * BOARD_TICKETS)
+		return 0;
+	t = &board->tickets[ticket];
+	if (atomic_load_explicit(&t->owner, memory_order_relaxed) != slot + 1)
+		return 0;
+	/* Read once: the supervisor does this too, and a worker may write there. */
+	service = __atomic_load_n(&t->service, __ATOMIC_RELAXED);
+	start = t->start_ms;
+	/* Without a number it has not been counted as accepted either. */
+	if (atomic_load_explicit(&t->conn_id, memory_order_relaxed) != 0 &&
+	    service < BOARD_SERVICES)
+		board_count_finished(&board->counters[slot][service],
+		    now > start ? now - start : 0);
+	return ticket_release(board, ticket, slot);
+}
+
 /* Of one worker's partition, which only as far as it has been used has pages. */
 static uint64_t
 reclaim_partition(struct board *board, uint32_t partition, uint32_t slot)
@@ -259,9 +283,7 @@ reclaim_partition(struct board *board, uint32_t partition, uint32_t slot)
 	uint64_t wake = 0;
 
 	for (uint32_t i = from; i < to; i++)
-		if (atomic_load_explicit(&board->tickets[i].owner,
-			memory_order_relaxed) == slot + 1)
-			wake |= ticket_release(board, i, slot);
+		wake |= ticket_give_up(board, i, slot);
 	return wake;
 }
 

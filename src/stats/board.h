@@ -253,7 +253,13 @@ bool ticket_adopt(
  */
 uint64_t ticket_release(struct board *board, uint32_t ticket, uint32_t slot);
 
-/* Gives back all that a dead role held; returns the mask of workers to wake.
+/*
+ * The same for a connection that comes to nothing in the calling role, which
+ * counts it as finished.
+ */
+uint64_t ticket_give_up(struct board *board, uint32_t ticket, uint32_t slot);
+
+/* Gives back all that a dead role held, for it; returns the mask of workers to wake.
  * Supervisor only, after the role is gone. */
 uint64_t board_reclaim(struct board *board, uint32_t slot);
 
@@ -264,10 +270,11 @@ extern const uint32_t board_bucket_ms[BOARD_BUCKETS - 1];
 
 /* A connection of this length has finished. */
 static inline void
-board_count_duration(struct board_counters *count, uint64_t ms)
+board_count_finished(struct board_counters *count, uint64_t ms)
 {
 	unsigned i = 0;
 
+	count->finished++;
 	while (i < BOARD_BUCKETS - 1 && ms > board_bucket_ms[i])
 		i++;
 	count->durations[i]++;

@@ -313,11 +313,11 @@ accepted(struct cab_worker *worker, struct listener *listener, int fd,
 		refuse(worker, running, fd, peer, (enum cab_refusal)why);
 		return;
 	}
-	running->count->accepted++;
 	/* Both ways the connection gets this number. */
 	ticket_describe(worker->board, ticket, worker->engine.next_id, peer,
 	    clock_ms());
 	if (!running->proto) {
+		running->count->accepted++;
 		handoff_submit(worker, running, fd, peer, ticket);
 		return;
 	}
@@ -328,6 +328,7 @@ accepted(struct cab_worker *worker, struct listener *listener, int fd,
 		refuse(worker, running, fd, peer, CAB_REFUSED_RESOURCES);
 		return;
 	}
+	running->count->accepted++;
 	conn_open(conn);
 }
 
@@ -449,8 +450,7 @@ accept_released(struct cab_conn *conn)
 	struct cab_worker *worker = worker_of(conn->running->engine);
 	struct board_counters *count = conn->running->count;
 
-	count->finished++;
-	board_count_duration(count, clock_ms() - conn->opened_ms);
+	board_count_finished(count, clock_ms() - conn->opened_ms);
 	accept_wake(
 	    worker, ticket_release(worker->board, conn->ticket, worker->slot));
 	ticket_reuse(&worker->tickets, conn->ticket);

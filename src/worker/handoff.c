@@ -67,7 +67,7 @@ handoff_recover(struct cab_worker *worker)
 	for (uint32_t at = 0; at < BOARD_TICKETS; at++)
 		if (worker->handed[at / 64] >> at % 64 & 1)
 			accept_wake(worker,
-			    ticket_release(
+			    ticket_give_up(
 				worker->board, first + at, worker->slot));
 	memset(worker->handed, 0, sizeof(worker->handed));
 }
@@ -160,7 +160,7 @@ handoff_submit(struct cab_worker *worker, struct cab_running *running, int fd,
 	if (handoff_keep(worker, &run, fd))
 		return;
 	fd_close(fd);
-	accept_wake(worker, ticket_release(worker->board, ticket, worker->slot));
+	accept_wake(worker, ticket_give_up(worker->board, ticket, worker->slot));
 }
 
 void
@@ -202,7 +202,7 @@ handoff_kill(struct cab_worker *worker, uint64_t conn_id)
 		worker->handoffs_tail = at;
 	fd_close(h->fd);
 	accept_wake(
-	    worker, ticket_release(worker->board, h->run.ticket, worker->slot));
+	    worker, ticket_give_up(worker->board, h->run.ticket, worker->slot));
 	free(h);
 	/* That may have been the last one. */
 	if (!worker->handoffs)
@@ -231,7 +231,7 @@ handoff_release(struct cab_worker *worker)
 
 		worker->handoffs = h->next;
 		fd_close(h->fd);
-		ticket_release(worker->board, h->run.ticket, worker->slot);
+		ticket_give_up(worker->board, h->run.ticket, worker->slot);
 		free(h);
 	}
 	worker->handoffs_tail = &worker->handoffs;

@@ -186,6 +186,59 @@ def test_durations_add_up(daemon):
                  service="echo", le="3600") == 1
 
 
+def test_what_was_accepted_finishes_whatever_dies(daemon, work):
+    broken = work / "broken"
+    broken.write_text("#!/nonexistent/interpreter\n")
+    broken.chmod(0o755)
+    names = ("echo", "cat", "none")
+    d = daemon([{**ECHO, "limits": {"per_source": 20}},
+                cat("exec cat"),
+                {"name": "none", "listen": HERE,
+                 "exec": program(str(broken))}], workers=2)
+    ports = {name: port_of(d, name) for name in names}
+    held = []
+
+    def clients(*names, count=4):
+        for name in names:
+            for _ in range(count):
+                sock = tcp(ports[name], timeout=30)
+                held.append(sock)
+                if name == "none":
+                    assert harness.receive_all(sock, reset_ok=True) == b""
+                else:
+                    assert echoes(sock)
+
+    def end(role):
+        os.kill(role.pid, signal.SIGKILL)
+        wait_until(lambda: not role.alive(), "it is dead")
+
+    clients(*names)
+    # Some that nobody has adopted yet when the launcher ends.
+    launcher = d.launcher()
+    os.kill(launcher.pid, signal.SIGSTOP)
+    accepted = service(d, "cat")["accepted"]
+    late = [tcp(ports["cat"], timeout=30) for _ in range(3)]
+    wait_until(lambda: service(d, "cat")["accepted"] == accepted + 3,
+               "the workers have them")
+    end(launcher)
+    clients(*names)
+    for worker in d.workers():
+        end(worker)
+        clients(*names)
+    for sock in late + held:
+        sock.close()
+    wait_until(lambda: not any(service(d, n)["active"] for n in names),
+               "all have gone")
+    m = metrics(d)
+    for name in names:
+        assert value(m, "cabinetd_connections_accepted_total",
+                     service=name) >= 16
+        assert value(m, "cabinetd_connections_accepted_total",
+                     service=name) == \
+            value(m, "cabinetd_connection_duration_seconds_count",
+                  service=name), name
+
+
 def test_refusals_by_reason(daemon):
     d = daemon([{**ECHO, "name": "one", "limits": {"per_source": 1}},
                 {**ECHO, "name": "two", "access": {"deny": "127.0.0.0/8"}},

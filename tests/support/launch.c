@@ -227,6 +227,8 @@ launch_ticket(struct launch *launch, uint32_t slot)
 	assert_true(quota_take(launch->board, slot, 0));
 	ticket = ticket_new(&launch->tickets, slot, BOARD_NO_SOURCE);
 	assert_true(ticket != BOARD_NO_TICKET);
+	ticket_describe(launch->board, ticket, ++launch->conn_id,
+	    &(struct cab_peer){ .family = AF_INET }, 0);
 	return ticket;
 }
 
@@ -246,11 +248,12 @@ launch_run_msg(struct launch *launch, const struct msg_run *run, int fd)
 int
 launch_run(struct launch *launch, uint64_t generation, uint32_t service)
 {
+	uint32_t ticket = launch_ticket(launch, service);
 	struct msg_run run = {
 		.generation = generation,
-		.conn_id = ++launch->conn_id,
+		.conn_id = launch->conn_id,
 		.service = service,
-		.ticket = launch_ticket(launch, service),
+		.ticket = ticket,
 		.peer = { .family = AF_INET, .port = 40000, .ip = { 192, 0, 2, 1 } },
 		.local = { .family = AF_INET, .port = 7, .ip = { 192, 0, 2, 2 } },
 	};

@@ -70,7 +70,7 @@ int launch_run(struct launch *launch, uint64_t generation, uint32_t service);
 /* The same with everything chosen by the caller; fd stays the caller's. */
 void launch_run_msg(struct launch *launch, const struct msg_run *run, int fd);
 
-/* A ticket for a place of this service slot, as worker 0 takes it. */
+/* A ticket for a place of this service slot, as worker 0 takes it, for a connection numbered launch->conn_id. */
 uint32_t launch_ticket(struct launch *launch, uint32_t slot);
 
 /* Reads to the end; the text, cut and terminated. */

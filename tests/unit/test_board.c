@@ -96,6 +96,50 @@ launcher_adopts_unless_reclaimed(void **state)
 	assert_false(ticket_adopt(board, t, 0, BOARD_LAUNCHER));
 }
 
+/* What a role had accepted and can no longer finish has finished with it. */
+static void
+given_up_connections_have_finished(void **state)
+{
+	const struct cab_peer peer = { .family = AF_INET };
+	struct board_counters sum;
+	struct ticket_pool pool;
+	uint32_t t[4];
+
+	(void)state;
+	board->daemon.workers = 1;
+	ticket_pool_init(&pool, board, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		t[i] = admit(&pool, 3, BOARD_NO_SOURCE);
+		/* The last is admitted, but not yet accepted. */
+		if (i < 3)
+			ticket_describe(board, t[i], i + 1, &peer, 0);
+	}
+	assert_true(ticket_adopt(board, t[0], 0, BOARD_LAUNCHER));
+	/* Only by who has it, and once. */
+	ticket_give_up(board, t[0], 0);
+	ticket_give_up(board, t[1], 0);
+	ticket_give_up(board, t[1], 0);
+	ticket_give_up(board, BOARD_NO_TICKET, 0);
+	board_sum(board, 3, &sum);
+	assert_int_equal(sum.finished, 1);
+	assert_int_equal(board->services[3].active, 3);
+	board_reclaim(board, 0);
+	board_sum(board, 3, &sum);
+	assert_int_equal(sum.finished, 2);
+	board_reclaim(board, BOARD_LAUNCHER);
+	board_sum(board, 3, &sum);
+	assert_int_equal(sum.finished, 3);
+	assert_int_equal(sum.durations[0], 3);
+	assert_int_equal(board->services[3].active, 0);
+	/* A service slot that cannot be counts nowhere. */
+	t[0] = admit(&pool, 3, BOARD_NO_SOURCE);
+	ticket_describe(board, t[0], 9, &peer, 0);
+	board->tickets[t[0]].service = UINT32_MAX;
+	board_reclaim(board, 0);
+	board_sum(board, 3, &sum);
+	assert_int_equal(sum.finished, 3);
+}
+
 static void
 launcher_death_gives_back_all_workers_tickets(void **state)
 {
@@ -194,6 +238,8 @@ main(void)
 		    tickets_come_back_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    launcher_adopts_unless_reclaimed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    given_up_connections_have_finished, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    launcher_death_gives_back_all_workers_tickets, setup,
 		    teardown),

@@ -286,11 +286,21 @@ tries_again_later(void **state)
 
 /* ---- workers that lie ---------------------------------------------------------------- */
 
+/* A connection with a ticket of its own. */
+static void
+send_run(struct msg_run *run, uint32_t slot, int fd)
+{
+	run->ticket = launch_ticket(&launch, slot);
+	run->conn_id = launch.conn_id;
+	launch_run_msg(&launch, run, fd);
+}
+
 static void
 refuses_what_makes_no_sense(void **state)
 {
 	struct launch_conf conf = { .n = 0 };
 	struct msg_run run = { .generation = 2 };
+	const struct board_counters *count;
 	int pair[2], udp;
 
 	(void)state;
@@ -303,23 +313,19 @@ refuses_what_makes_no_sense(void **state)
 	udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_true(udp >= 0);
 
-	/* No such service; one that is not for connections; a configuration long gone; no connection. */
+	/* No such service; one that is not for connections; no connection. */
 	run.service = 99;
-	run.ticket = launch_ticket(&launch, 0);
-	launch_run_msg(&launch, &run, pair[1]);
+	send_run(&run, 0, pair[1]);
 	launch_log(&launch, "without a program", NULL);
 	run.service = 1;
-	run.ticket = launch_ticket(&launch, 1);
-	launch_run_msg(&launch, &run, pair[1]);
+	send_run(&run, 1, pair[1]);
 	run.service = 0;
-	run.generation = 1;
-	run.ticket = launch_ticket(&launch, 0);
-	launch_run_msg(&launch, &run, pair[1]);
-	launch_log(&launch, "configuration that is gone", NULL);
-	run.generation = 2;
-	run.ticket = launch_ticket(&launch, 0);
-	launch_run_msg(&launch, &run, udp);
+	send_run(&run, 0, udp);
 	launch_log(&launch, "not a connection", NULL);
+	/* A configuration long gone, and no service of the newest has the slot. */
+	run.generation = 1;
+	send_run(&run, 7, pair[1]);
+	run.generation = 2;
 	/* No place, somebody else's place, a place that cannot be. */
 	run.ticket = 12345;
 	launch_run_msg(&launch, &run, pair[1]);
@@ -332,8 +338,38 @@ refuses_what_makes_no_sense(void **state)
 	/* All sockets have been closed and all places given back; nothing ran. */
 	expect_closed(pair[0]);
 	launch_until(launch_idle, &launch, NULL);
-	assert_int_equal(launch.board->counters[BOARD_LAUNCHER][0].started, 0);
-	assert_int_equal(launch.board->counters[BOARD_LAUNCHER][1].started, 0);
+	count = launch.board->counters[BOARD_LAUNCHER];
+	assert_int_equal(count[0].started, 0);
+	assert_int_equal(count[1].started, 0);
+	/* What came with a place has ended, and counts as that. */
+	assert_int_equal(count[0].finished, 2);
+	assert_int_equal(count[1].finished, 1);
+	assert_int_equal(count[7].finished, 1);
+}
+
+/* The ticket of a worker that died belongs to a connection of its successor. */
+static void
+leaves_the_successor_its_ticket(void **state)
+{
+	struct launch_conf conf = { .n = 0 };
+	struct msg_run late = { .generation = 1 };
+	const struct board_ticket *ticket;
+	int pair[2];
+
+	(void)state;
+	launch_service(&conf, "cat", "/bin/cat", NULL);
+	launch_use(&launch, &conf);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	late.ticket = launch_ticket(&launch, 0);
+	late.conn_id = launch.conn_id - 1;
+	ticket = &launch.board->tickets[late.ticket];
+	launch_run_msg(&launch, &late, pair[1]);
+	fd_close(pair[1]);
+	expect_closed(pair[0]);
+	assert_int_equal(atomic_load(&ticket->owner), 1);
+	ticket_release(launch.board, late.ticket, 0);
+	launch_until(launch_idle, &launch, NULL);
 }
 
 static void
@@ -385,10 +421,24 @@ waits_for_a_newer_configuration(void **state)
 	expect_text(launch_run(&launch, 2, 0), "second\n");
 }
 
+/* Says which slot a service has whose sockets are none of ours. */
+static void
+name_slot(struct launch *of, uint64_t generation, uint32_t service, uint32_t slot)
+{
+	struct msg_listener body = {
+		.generation = generation, .service = service, .slot = slot
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	launch_send(of, MSG_LISTENER, &body, sizeof(body), fd);
+	fd_close(fd);
+}
+
 static void
 keeps_a_configuration_while_it_is_used(void **state)
 {
-	struct launch_conf conf = { .n = 0 };
+	struct launch_conf conf = { .n = 0 }, other = { .n = 0 };
 	uint64_t generation;
 	int fd;
 
@@ -404,11 +454,18 @@ keeps_a_configuration_while_it_is_used(void **state)
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
 	expect_closed(fd);
 	launch_log(&launch, "service cat: program ended with status 0", NULL);
-	/* Now the first one is gone, and a late connection for it is refused. */
-	launch_config(&launch, &conf, generation);
+	/* Now the first one is gone: a late connection for it, as when we were
+	 * started meanwhile, gets what its service has become. */
+	launch_script(&other, "another", "echo wrong");
+	launch_script(&other, "cat", "echo right");
+	launch_config(&launch, &other, generation);
+	name_slot(&launch, generation, 0, 1);
+	name_slot(&launch, generation, 1, 0);
 	launch_commit(&launch, generation);
-	expect_closed(launch_run(&launch, 1, 0));
-	launch_log(&launch, "configuration that is gone", NULL);
+	expect_text(launch_run(&launch, 1, 0), "right\n");
+	/* There is no such service any more. */
+	expect_closed(launch_run(&launch, 1, 2));
+	launch_log(&launch, "service without a program", NULL);
 	launch_until(launch_idle, &launch, NULL);
 }
 
@@ -813,6 +870,7 @@ main(void)
 		ROLE_TEST(says_what_cannot_be_started),
 		ROLE_TEST(tries_again_later),
 		ROLE_TEST(refuses_what_makes_no_sense),
+		ROLE_TEST(leaves_the_successor_its_ticket),
 		ROLE_TEST(ends_the_link_of_a_broken_worker),
 		ROLE_TEST(waits_for_a_newer_configuration),
 		ROLE_TEST(keeps_a_configuration_while_it_is_used),

@@ -118,7 +118,7 @@ histograms_are_cumulative(void **state)
 	(void)state;
 	board_label(board, 0, "a", "echo", BOARD_LABEL_STREAMS);
 	for (size_t i = 0; i < sizeof(ms) / sizeof(ms[0]); i++)
-		board_count_duration(&board->counters[i % 2][0], ms[i]);
+		board_count_finished(&board->counters[i % 2][0], ms[i]);
 	render();
 #define NAME   "cabinetd_connection_duration_seconds"
 #define LABELS "service=\"a\",protocol=\"echo\""
