@@ -98,7 +98,7 @@ log_death(const struct role *role, const siginfo_t *info)
 	struct event event;
 
 	if (info->si_pid == 0) {
-		log_event(role->retired ? CAB_LOG_INFO : level,
+		log_event(role->retired || role->leaving ? CAB_LOG_INFO : level,
 		    EVENT_ROLE_ENDED,
 		    "%s (pid %d), taken over from the supervisor before, ended",
 		    role->name, (int)role->pid);

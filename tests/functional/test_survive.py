@@ -81,7 +81,7 @@ class Kept(Daemon):
         if "FDSTORE" in fields:
             assert re.fullmatch(r"[!-9;-~]{1,255}", name), name
             assert fields["FDPOLL"] == "0"
-            assert name not in self.names() and fds, name
+            assert fds and name not in [other for other, _ in self.store]
             self.store.extend((name, fd) for fd in fds)
             fds = []
         elif "FDSTOREREMOVE" in fields:

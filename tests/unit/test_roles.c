@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
@@ -124,6 +125,8 @@ on_message(struct stand_in *self, struct chan_msg *msg)
 	case MSG_COMMIT:
 		on_commit(self, msg);
 		break;
+	case MSG_RETIRE:
+		_exit(0);
 	case MSG_STOP:
 		if (!(manner.ignore_stop && misbehaves(self, UINT64_MAX)))
 			_exit(0);
@@ -260,7 +263,7 @@ announce(uint64_t generation, unsigned listeners)
 }
 
 static void
-start(unsigned workers)
+make(unsigned workers)
 {
 	const struct roles_setup setup = { .event = event,
 		.board = board,
@@ -274,6 +277,12 @@ start(unsigned workers)
 		.watch = { on_ready, on_failed, on_died, on_empty, NULL } };
 
 	assert_int_equal(roles_new(&roles, &setup), 0);
+}
+
+static void
+start(unsigned workers)
+{
+	make(workers);
 	announce(1, 3);
 	roles_start(roles);
 }
@@ -670,6 +679,178 @@ test_a_worker_that_dies_under_a_tracer(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- of a supervisor before ---------------------------------------------------------- */
+
+/* One that runs already, as the store would bring it; it has had its first words. */
+static struct roles_found
+left_behind(uint32_t slot)
+{
+	struct roles_found found = { .name = "cabinetd-role.1.0.1", .slot = slot };
+	struct msg_hello hello = { .slot = slot };
+	int fds[2];
+
+	assert_int_equal(chan_pair(fds, 0), 0);
+	assert_int_equal(chan_send(fds[0], MSG_HELLO, &hello, sizeof(hello),
+			     &board_fd, 1),
+	    0);
+	found.pid = fork();
+	if (found.pid == 0) {
+		int fd = fcntl(fds[1], F_DUPFD, 500);
+
+		close_range(3, 499, 0);
+		stand_in(fd);
+	}
+	fd_close(fds[1]);
+	found.chan = fds[0];
+	found.pidfd = pidfd_open(found.pid, 0);
+	assert_true(found.pidfd >= 0);
+	return found;
+}
+
+/* Its exit status, or minus its signal. */
+static int
+end_of(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void
+test_adopted_ones_go_on(void **state)
+{
+	struct roles_found worker = left_behind(0),
+			   launcher = left_behind(BOARD_LAUNCHER);
+
+	(void)state;
+	atomic_store(&board->roles[0].generation, 1);
+	atomic_store(&board->roles[BOARD_LAUNCHER].generation, 1);
+	atomic_store(&board->roles[0].linked, 1);
+	make(2);
+	roles_adopt(roles, &worker);
+	roles_adopt(roles, &launcher);
+	roles_adopted(roles, 1000);
+	announce(7, 2);
+	roles_start(roles);
+	turn_until(roles_missing(roles) == NULL);
+	/* The second worker alone is new; the first keeps the link that it has. */
+	assert_int_equal(spawned, 1);
+	assert_int_equal(told(0), 2 << 16 | 2 << 8 | 0);
+	assert_int_equal(told(1) & 0xff, 1);
+	assert_false(roles_own(roles, worker.pid));
+	/* It dies as any other does. */
+	kill(worker.pid, SIGKILL);
+	turn_until(spawned == 2);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(told(0) & 0xff, 1);
+	assert_int_equal(end_of(worker.pid), -SIGKILL);
+	roles_stop(roles, 1000);
+	turn_until(empty == 1);
+	assert_int_equal(end_of(launcher.pid), 0);
+}
+
+/* The supervisor before had died while it made it known to the launcher. */
+static void
+test_a_broken_link_is_made_anew(void **state)
+{
+	struct roles_found worker = left_behind(0),
+			   launcher = left_behind(BOARD_LAUNCHER);
+
+	(void)state;
+	atomic_store(&board->roles[0].generation, 1);
+	atomic_store(&board->roles[BOARD_LAUNCHER].generation, 1);
+	make(1);
+	roles_adopt(roles, &worker);
+	roles_adopt(roles, &launcher);
+	roles_adopted(roles, 1000);
+	announce(2, 1);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(told(0) & 0xff, 1);
+	assert_int_equal(told(BOARD_LAUNCHER) & 0xff, 1);
+	assert_int_equal(atomic_load(&board->roles[0].linked), 1);
+	roles_kill(roles);
+	roles_stop(roles, 0);
+	turn_until(empty == 1);
+	(void)end_of(worker.pid);
+	(void)end_of(launcher.pid);
+}
+
+/* What it was still to be told is lost with the supervisor before. */
+static void
+test_one_that_has_not_begun_is_replaced(void **state)
+{
+	struct roles_found worker = left_behind(0);
+
+	(void)state;
+	make(1);
+	roles_adopt(roles, &worker);
+	roles_adopted(roles, 1000);
+	announce(1, 1);
+	roles_start(roles);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(end_of(worker.pid), -SIGKILL);
+	assert_int_equal(spawned, 2);
+}
+
+static void
+test_inherited_ones_finish(void **state)
+{
+	struct roles_found one = left_behind(0), two = left_behind(0);
+
+	(void)state;
+	make(1);
+	roles_inherit(roles, &one);
+	roles_inherit(roles, &two);
+	announce(1, 1);
+	roles_start(roles);
+	turn_until(roles_missing(roles) == NULL);
+	/* They serve until the others do. */
+	assert_int_equal(roles_running(roles), 4);
+	assert_int_equal(spawned, 2);
+	roles_retire(roles, false);
+	turn_until(roles_running(roles) == 2);
+	assert_int_equal(end_of(one.pid), 0);
+	assert_int_equal(end_of(two.pid), 0);
+	assert_int_equal(died, 0);
+}
+
+static void
+test_a_stop_is_for_the_inherited_too(void **state)
+{
+	struct roles_found one = left_behind(0);
+
+	(void)state;
+	start(1);
+	turn_until(roles_missing(roles) == NULL);
+	roles_inherit(roles, &one);
+	roles_stop(roles, 1000);
+	turn_until(empty == 1);
+	assert_int_equal(end_of(one.pid), 0);
+}
+
+static void
+test_who_is_left_is_not_ended(void **state)
+{
+	struct roles_found adopted = left_behind(0), inherited = left_behind(0);
+
+	(void)state;
+	atomic_store(&board->roles[0].generation, 1);
+	make(1);
+	roles_adopt(roles, &adopted);
+	roles_inherit(roles, &inherited);
+	announce(1, 1);
+	roles_start(roles);
+	turn_until(roles_missing(roles) == NULL);
+	roles_leave(roles);
+	roles_free(roles);
+	roles = NULL;
+	/* But here nobody keeps their channels open. */
+	assert_int_equal(end_of(adopted.pid), 0);
+	assert_int_equal(end_of(inherited.pid), 0);
+	assert_int_equal(end_of(pids[BOARD_LAUNCHER]), 0);
+}
+
 static unsigned
 open_descriptors(void)
 {
@@ -722,6 +903,12 @@ main(void)
 		TEST(test_log_level),
 		TEST(test_a_spawn_that_fails_is_tried_again),
 		TEST(test_a_worker_that_dies_under_a_tracer),
+		TEST(test_adopted_ones_go_on),
+		TEST(test_a_broken_link_is_made_anew),
+		TEST(test_one_that_has_not_begun_is_replaced),
+		TEST(test_inherited_ones_finish),
+		TEST(test_a_stop_is_for_the_inherited_too),
+		TEST(test_who_is_left_is_not_ended),
 		TEST(test_nothing_stays_open),
 	};
 
