@@ -112,7 +112,8 @@ def processes():
     for pid in descendants():
         pss = re.search(r"^Pss: *(\d+)", read("/proc/%d/smaps_rollup" % pid),
                         re.M)
-        found.append({"title": title(pid),
+        # Without directories, which say nothing elsewhere.
+        found.append({"title": re.sub(r"/\S*/", "", title(pid)),
                       "pss_kib": int(pss.group(1)) if pss else 0})
     return found
 

@@ -31,6 +31,9 @@ EXTRA_DIST += \
 	%reldir%/contenders.py \
 	%reldir%/packages.py \
 	%reldir%/report.py \
+	%reldir%/results.json \
+	%reldir%/results.svg \
+	%reldir%/results.txt \
 	%reldir%/servers.py
 
 .PHONY: bench-programs

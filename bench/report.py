@@ -34,6 +34,12 @@ def ratio(results, case, contender, key="cpu_us"):
                   by_round(results, case.name, case.base, key))
 
 
+def best(results, case, contender):
+    """The cheapest round over the cheapest of the floor's."""
+    return (min(by_round(results, case.name, contender, "cpu_us").values()) /
+            min(by_round(results, case.name, case.base, "cpu_us").values()))
+
+
 def of_echo_64(results, case, contender):
     return paired(by_round(results, case.name, contender, "cpu_us"),
                   by_round(results, "echo-64", contender, "cpu_us"))
@@ -115,7 +121,8 @@ def summarise(bench):
             ratios = ratio(bench.results, case, contender.name)
             if ratios:
                 line.update(ratio=statistics.median(ratios),
-                            ratio_min=ratios[0], ratio_max=ratios[-1])
+                            ratio_min=ratios[0], ratio_max=ratios[-1],
+                            best=best(bench.results, case, contender.name))
             lines.append(line)
     return lines
 
@@ -129,14 +136,22 @@ def machine():
 
 # ---- the table ----------------------------------------------------------------------
 
-COLUMNS = ("contender", "op/s", "CPU us/op", "/ floor", "(min-max)", "user us",
-           "p50 us", "p99 us", "p99.9 us", "busy", "load", "noise", "PSS MB",
-           "errors")
-FORMAT = ("  %-13s %8s %9s %7s %11s %7s %7s %7s %8s %5s %5s %5s %6s %6s")
+COLUMNS = ("contender", "op/s", "CPU us/op", "/ floor", "(min-max)", "best",
+           "user us", "p50 us", "p99 us", "p99.9 us", "busy", "load", "noise",
+           "PSS MB", "errors")
+FORMAT = ("  %-13s %8s %9s %7s %11s %5s %7s %7s %7s %8s %5s %5s %5s %6s %6s")
+
+
+def heading(bench):
+    found = machine()
+    return ("%(date)s, %(model)s, %(processors)d processors, Linux %(kernel)s"
+            % found + ", %d rounds of %g s" % (bench.options.rounds,
+                                               bench.options.seconds))
 
 
 def table(bench, lines):
-    out = []
+    out = [heading(bench)] + ["%s: %s" % pair
+                              for pair in sorted(bench.versions().items())]
     for case in bench.cases:
         mine = [line for line in lines if line["case"] == case.name]
         if not mine:
@@ -185,6 +200,7 @@ def table_line(line):
         "%.2f" % line["ratio"] if "ratio" in line else "-",
         "%.2f-%.2f" % (line["ratio_min"], line["ratio_max"])
         if "ratio" in line else "-",
+        "%.2f" % line["best"] if "ratio" in line else "-",
         "%.2f" % m["user_us"], "%.0f" % m["p50"], "%.0f" % m["p99"],
         "%.0f" % m["p999"], "%.0f%%" % (100 * m["busy"]),
         "%.0f%%" % (100 * m["load_busy"]), "%.0f%%" % (100 * m["others"]),
