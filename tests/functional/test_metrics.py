@@ -472,3 +472,14 @@ def test_promtool(daemon):
 def test_the_reader_is_strict(text):
     with pytest.raises((AssertionError, KeyError)):
         parse(text)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+def test_scrape_config_of_the_readme(work):
+    text = (harness.REPO / "README").read_text(encoding="utf-8")
+    example = re.search(r"(?m)^  scrape_configs:\n(?:    .*\n)+", text).group(0)
+    (work / "prometheus.yml").write_text(example, encoding="utf-8")
+    done = subprocess.run(
+        [PROMTOOL, "check", "config", str(work / "prometheus.yml")],
+        timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()

@@ -14,6 +14,8 @@ EXTRA_DIST += \
 	%reldir%/test_activation.py \
 	%reldir%/test_builtins.py \
 	%reldir%/test_journal.py \
+	%reldir%/test_readme.py \
 	%reldir%/test_reload.py \
 	%reldir%/test_service.py \
+	%reldir%/test_supervisor.py \
 	%reldir%/test_workers.py

@@ -380,6 +380,50 @@ class Machine:
                           + self.log(unit, since)[-4000:], timeout, 0.2)
 
 
+def other_build(build, name, edits):
+    """
+    Builds the daemon of another version, from this source with some edits
+    (file: (pattern, replacement)); the directory with its programs.  It is kept
+    beside the build it is derived from, so that only changes are made anew.
+    """
+    home = Path(build) / "tests/system/other" / name
+    source, tree = home / "source", home / "build"
+    edits = {"configure": (r"(PACKAGE_VERSION='[^']+)'", rf"\1+{name}'"),
+             **edits}
+    for folder, folders, files in os.walk(REPO):
+        here = Path(folder).relative_to(REPO)
+        folders[:] = [f for f in folders if not f.startswith(".")
+                      and f not in ("build", "autom4te.cache")]
+        (source / here).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            _update(REPO / here / file, source / here / file,
+                    edits.get(str(here / file)))
+    config = subprocess.run([Path(build) / "config.status", "--config"],
+                            stdout=subprocess.PIPE, check=True, text=True)
+    tree.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["sh", "-c", f'[ -e Makefile ] || {source}/configure -q '
+         f'{config.stdout.strip()} && make -s -j"$(nproc)" cabinetd'],
+        cwd=tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-6000:]
+    return tree
+
+
+def _update(source, target, edit):
+    """Copies a file, edited, unless the copy is there and the same."""
+    data = source.read_bytes()
+    if edit:
+        text, n = re.subn(edit[0], edit[1], data.decode())
+        assert n, f"{source}: no {edit[0]}"
+        data = text.encode()
+    if not target.exists() or target.read_bytes() != data:
+        target.write_bytes(data)
+        shutil.copystat(source, target)
+        if edit:
+            os.utime(target)
+
+
 class Load:
     """
     The load client, at work inside the machine.
@@ -518,11 +562,9 @@ class Held:
 
     def ended(self):
         """True once the server has closed, for one that says nothing else."""
+        ready, _, _ = select.select([self._socket], [], [], 0)
         try:
-            return self._socket.recv(1, socket.MSG_PEEK |
-                                     socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
+            return bool(ready) and self._socket.recv(1, socket.MSG_PEEK) == b""
         except ConnectionResetError:
             return True
 

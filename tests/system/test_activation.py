@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """cabinetd.service with sockets that systemd makes."""
 
+import os
 import re
+import signal
 
-from rig import Load
+import pytest
+
+from rig import Load, wait_until
 
 SERVICE = "cabinetd.service"
 CONFIG = """services = (
@@ -73,17 +77,37 @@ def test_socket_nobody_wants_is_closed_with_a_warning(machine):
     assert re.search(r"extra.*closed", machine.log(SERVICE, machine.begun))
 
 
-def test_restart_with_passed_sockets(machine):
-    """They outlive the daemon, so nobody is refused while it is away."""
+def again(machine):
+    machine.systemctl("restart", SERVICE)
+
+
+def kill(machine):
+    """The supervisor, which systemd starts again."""
+    before = machine.show(SERVICE, "MainPID")
+    os.kill(machine.outer(before), signal.SIGKILL)
+    wait_until(lambda: machine.is_active(SERVICE)
+               and machine.show(SERVICE, "MainPID") not in ("0", before),
+               "it is back")
+
+
+@pytest.mark.parametrize("how", [again, kill])
+def test_new_supervisor_with_passed_sockets(machine, how):
+    """It gets them once more beside what it had left in systemd's store."""
     machine.put("/etc/cabinetd.conf", CONFIG)
     install(machine, "test-web", SOCKET)
     machine.systemctl("start", "test-web.socket", SERVICE)
-    with Load(machine, "http-close:127.0.0.1:8080:4") as load:
+    with Load(machine, "http-close:127.0.0.1:8080:4",
+              "http-keep:127.0.0.1:8080:2", "echo:127.0.0.1:8007:4") as load:
+        for _ in range(4):
+            load.flow(200)
+            how(machine)
         load.flow(200)
-        machine.systemctl("restart", SERVICE)
-        load.flow(200)
-        load.stop()
-    assert "refused" not in {f["kind"] for f in load.failures}, load.failures
+        load.assert_clean()
+    out = machine.run("ss", "-Hltnp", "sport = :8080").out
+    assert len(out.splitlines()) == 1 and "systemd" in out, out
+    machine.systemctl("stop", SERVICE)
+    # The socket is systemd's: the next client starts the service again.
+    assert curl(machine) == "hello\n"
 
 
 def test_reload_keeps_passed_sockets(machine):

@@ -219,16 +219,6 @@ def test_stop_and_start_begins_anew(serve):
     assert machine.run("curl", "-sS", "http://127.0.0.1:8080/").out == "hello\n"
 
 
-def test_killed_supervisor_is_started_again(serve):
-    machine = serve(CONFIG)
-    before = machine.supervisor(SERVICE)
-    os.kill(before, 9)
-    wait_until(lambda: machine.show(SERVICE, "NRestarts") == "1"
-               and machine.is_active(SERVICE), "it is started again")
-    assert machine.supervisor(SERVICE) != before
-    assert machine.run("curl", "-sS", "http://127.0.0.1:8080/").out == "hello\n"
-
-
 # ---------------------------------------------------------------- drop-ins
 
 def dropin(machine, name):
