@@ -14,13 +14,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
-from harness import (ROOT, Process, free_port, receive, receive_all, tcp, udp,
-                     wait_until)
+from harness import (ROOT, Process, echoes, free_port, program, receive,
+                     receive_all, tcp, udp, wait_until)
 
 ROUNDS = 16
 CLIENTS = 64
@@ -37,10 +38,10 @@ pytestmark = [
 class Calls:
     """The system calls of a process, from attach to detach."""
 
-    def __init__(self, pid, path):
+    def __init__(self, pid, path, *options):
         self.path = path
         self.strace = subprocess.Popen(
-            ["strace", "-p", str(pid), "-o", str(path)],
+            ["strace", *options, "-p", str(pid), "-o", str(path)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE)
 
@@ -213,3 +214,43 @@ def test_udp_echo(serve, work):
                 for client in clients:
                     assert client.recv(100) == b"x" * 64
     judge(calls, ROUNDS * CLIENTS, 2 / 16)
+
+
+def test_start_of_a_program(daemon, work):
+    """In the launcher and in the child before execve, while others run."""
+    port = free_port()
+    running = daemon(workers=1, services=[
+        {"name": "cat", "listen": f"tcp://127.0.0.1:{port}",
+         "exec": program("/bin/cat")}])
+    pid = running.launcher().pid
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            assert echoes(stack.enter_context(tcp(port)))
+        with Calls(pid, work / "calls", "-f") as calls:
+            for _ in range(ROUNDS):
+                with tcp(port) as client:
+                    client.shutdown(socket.SHUT_WR)
+                    assert receive_all(client) == b""
+            wait_until(lambda: calls.path.read_text("utf-8", "replace")
+                       .count("[{WIFEXITED(s)") >= ROUNDS, "all were reaped")
+    lines = calls.path.read_text("utf-8", "replace").splitlines()
+    own, children = collections.Counter(), collections.defaultdict(list)
+    for line in lines:
+        found = re.match(r"(\d+) +(\w+)\(", line)
+        if not found:
+            continue
+        name = found.group(2)
+        if int(found.group(1)) == pid:
+            own["waiting" if name in WAITING else name] += 1
+        elif "execve" not in children[found.group(1)]:
+            children[found.group(1)].append(name)
+    listing = "\n".join(lines[-150:])
+    assert len(children) == ROUNDS, listing
+    for names in children.values():
+        assert names[-1] == "execve" and len(names) <= 18, names
+    # How much is logged about its end is the record gate's affair.
+    for name in ("write", "sendmsg", "sendto", "poll", "ppoll"):
+        own.pop(name, None)
+    waits = own.pop("waiting")
+    assert 15 * ROUNDS <= sum(own.values()) <= 19 * ROUNDS + 4, own
+    assert waits <= 4 * ROUNDS, waits
