@@ -37,6 +37,7 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/beat.h \
 	%reldir%/role.c \
 	%reldir%/role.h \
+	%reldir%/succession.c \
 	%reldir%/roles.c \
 	%reldir%/roles.h \
 	%reldir%/notify.c \

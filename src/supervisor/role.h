@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One of the other processes as the supervisor sees it: a channel, what is
- * still to be sent, what it says.  Private to roles.c and role.c.
+ * still to be sent, what it says.  Private to roles.c, role.c and
+ * succession.c.
  */
 #ifndef CAB_SUPERVISOR_ROLE_H
 #define CAB_SUPERVISOR_ROLE_H
+
+#include <signal.h>
 
 #include "base/event.h"
 #include "supervisor/beat.h"
@@ -95,6 +98,21 @@ void role_greet(struct role *role);
 
 /* Takes in what the role has said; the watch is told. */
 void role_receive(struct role *role);
+
+/* Makes one that does not run: 0 or -errno. */
+int role_init(struct role *role, struct roles *roles, uint32_t slot);
+
+/* Tells it to end within drain_ms; it will not be started again. */
+void role_stop(struct role *role, uint64_t drain_ms);
+
+/* Its process has ended, as info says (si_pid 0: nobody knows): a word about it
+ * in the log; what it held is taken back; both, and what follows from it. */
+void role_log_death(const struct role *role, const siginfo_t *info);
+void role_gone(struct role *role);
+void role_died(struct role *role, const siginfo_t *info);
+
+/* Out of the list of the retired. */
+void role_free_retired(struct role *role);
 
 /* Starts watching the channel: 0 or -errno. */
 int role_listen(struct role *role);

@@ -30,14 +30,11 @@
 #define OUTAGE_MOST \
 	(3 * RESTART_MOST)        /* out of service for longer is a fault */
 
-#define RETIRED_MOST 256 /* of those that finish only; beyond, the oldest are ended */
-
 /* Without a turn for so long, a role hangs.  The launcher waits for programs' files to be read. */
 #define WORKER_SILENT_MS   3000
 #define LAUNCHER_SILENT_MS 10000
 
 static void role_start(struct role *role);
-static int role_init(struct role *role, struct roles *roles, uint32_t slot);
 
 /* ---- death and restart ------------------------------------------------------------- */
 
@@ -90,8 +87,8 @@ role_again(struct role *role)
 	role_arm(role, pause);
 }
 
-static void
-log_death(const struct role *role, const siginfo_t *info)
+void
+role_log_death(const struct role *role, const siginfo_t *info)
 {
 	enum cab_log_level level = role->leaving ? CAB_LOG_WARNING : CAB_LOG_ERR;
 	bool exited = info->si_code == CLD_EXITED;
@@ -123,7 +120,7 @@ log_death(const struct role *role, const siginfo_t *info)
 }
 
 /* It has gone: takes back what it held. */
-static void
+void
 role_gone(struct role *role)
 {
 	struct roles *roles = role->roles;
@@ -148,7 +145,7 @@ role_gone(struct role *role)
 	wake_workers(roles, board_reclaim(roles->setup.board, role->slot));
 }
 
-static void
+void
 role_died(struct role *role, const siginfo_t *info)
 {
 	struct roles *roles = role->roles;
@@ -158,7 +155,7 @@ role_died(struct role *role, const siginfo_t *info)
 	/* What it managed to say before it died comes first: why it failed, for one. */
 	role_receive(role);
 	missed = role->generation != roles->generation;
-	log_death(role, info);
+	role_log_death(role, info);
 	role_gone(role);
 	if (role->wanted && !roles->stopping && missed)
 		watch->died(watch->arg, role->name, ++role->misses);
@@ -166,46 +163,6 @@ role_died(struct role *role, const siginfo_t *info)
 		role_again(role);
 	else if (roles->stopping && roles_running(roles) == 0)
 		watch->empty(watch->arg);
-}
-
-static void
-retired_free(struct role *role)
-{
-	struct role **at = &role->roles->retired;
-
-	while (*at != role)
-		at = &(*at)->next;
-	*at = role->next;
-	role->roles->n_retired--;
-	role->timer = sd_event_source_disable_unref(role->timer);
-	role->end = sd_event_source_disable_unref(role->end);
-	role_close(role);
-	fd_close(role->pidfd);
-	free(role);
-}
-
-/* The pidfd of one that is not our child: how it ended is init's to know. */
-static int
-on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
-{
-	const siginfo_t unknown = { 0 };
-	struct role *role = arg;
-	struct roles *roles;
-
-	(void)source;
-	(void)fd;
-	(void)events;
-	if (!role->retired) {
-		role_died(role, &unknown);
-		return 0;
-	}
-	log_death(role, &unknown);
-	role_gone(role);
-	roles = role->roles;
-	retired_free(role);
-	if (roles->stopping && roles_running(roles) == 0)
-		roles->setup.watch.empty(roles->setup.watch.arg);
-	return 0;
 }
 
 /*
@@ -364,7 +321,7 @@ roles_announce(struct roles *roles, uint64_t generation,
 
 /* ---- stopping ---------------------------------------------------------------------- */
 
-static void
+void
 role_stop(struct role *role, uint64_t drain_ms)
 {
 	struct msg_stop body = { .drain_ms = drain_ms };
@@ -425,128 +382,6 @@ roles_kill_missing(struct roles *roles)
 		    (int)role->pid);
 		role_kill(role);
 	}
-}
-
-/* ---- taking over --------------------------------------------------------------------- */
-
-/* The role has another process now, which our predecessor has started. */
-static void
-role_take(struct role *role, const struct roles_found *found)
-{
-	int r;
-
-	role->pid = found->pid;
-	role->pidfd = found->pidfd;
-	role->chan = found->chan;
-	role->adopted = true;
-	snprintf(role->stored, sizeof(role->stored), "%s", found->name);
-	r = sd_event_add_io(role->roles->setup.event, &role->end, role->pidfd,
-	    EPOLLIN, on_end, role);
-	if (r >= 0)
-		r = fd_set_nonblock(role->chan, 1);
-	if (r >= 0)
-		r = role_listen(role);
-	if (r < 0)
-		role_fault(role, strerror(-r));
-}
-
-void
-roles_adopt(struct roles *roles, const struct roles_found *found)
-{
-	struct role *role = found->slot < BOARD_ROLES ? &roles->v[found->slot] :
-							NULL;
-	const struct board_role *row;
-
-	/* Two of one slot: our predecessor died while it replaced one. */
-	if (role == NULL || role->pid != 0) {
-		roles_inherit(roles, found);
-		return;
-	}
-	row = &roles->setup.board->roles[role->slot];
-	role_take(role, found);
-	role->started = atomic_load(&row->started_us);
-	/* What it was still to be told before its first configuration is lost. */
-	if (atomic_load(&row->generation) == 0)
-		role_fault(role, "has not begun to serve");
-	else
-		log_info("took %s over, pid %d", role->name, (int)role->pid);
-}
-
-void
-roles_adopted(struct roles *roles, uint64_t drain_ms)
-{
-	struct msg_level level = { .level = roles->setup.log_level };
-
-	for (unsigned i = 0; i < BOARD_ROLES; i++) {
-		struct role *role = &roles->v[i];
-
-		if (!role->adopted)
-			continue;
-		role_send(role, MSG_LOG_LEVEL, &level, sizeof(level), NULL);
-		for (unsigned k = 0; k < BOARD_WORKERS; k++)
-			if (roles->wake[k] != NULL)
-				role_send_wake(role, k);
-		/* One that is whole may have connections on their way in it. */
-		if (!role_is_launcher(role) &&
-		    atomic_load(&roles->setup.board->roles[i].linked) == 0)
-			role_link(role);
-		if (!role->wanted)
-			role_stop(role, drain_ms);
-	}
-}
-
-void
-roles_inherit(struct roles *roles, const struct roles_found *found)
-{
-	struct role *role = calloc(1, sizeof(*role));
-	struct role **at = &roles->retired;
-
-	if (role == NULL || role_init(role, roles, found->slot) < 0) {
-		log_error("cannot take over pid %d: %s", (int)found->pid,
-		    strerror(ENOMEM));
-		free(role);
-		fd_close(found->chan);
-		fd_close(found->pidfd);
-		return;
-	}
-	role->wanted = false;
-	role->retired = true;
-	snprintf(role->name, sizeof(role->name), "old %s",
-	    role_is_launcher(role) ? "launcher" : "worker");
-	/* systemd lists what came last first. */
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = role;
-	roles->n_retired++;
-	role_take(role, found);
-	if (roles->n_retired > RETIRED_MOST)
-		role_fault(role, "too many others have not finished yet");
-}
-
-void
-roles_retire(struct roles *roles, bool adopted)
-{
-	for (unsigned i = 0; adopted && i < BOARD_ROLES; i++)
-		if (roles->v[i].adopted)
-			role_send(&roles->v[i], MSG_RETIRE, NULL, 0, NULL);
-	for (struct role *role = roles->retired; role != NULL; role = role->next)
-		role_send(role, MSG_RETIRE, NULL, 0, NULL);
-}
-
-static void
-role_leave(struct role *role)
-{
-	role->adopted = true;
-	role->stored[0] = '\0';
-}
-
-void
-roles_leave(struct roles *roles)
-{
-	for (unsigned i = 0; i < BOARD_ROLES; i++)
-		role_leave(&roles->v[i]);
-	for (struct role *role = roles->retired; role != NULL; role = role->next)
-		role_leave(role);
 }
 
 /* ---- those that hang ----------------------------------------------------------------- */
@@ -627,7 +462,7 @@ roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
 	roles_start(roles);
 }
 
-static int
+int
 role_init(struct role *role, struct roles *roles, uint32_t slot)
 {
 	*role = (struct role){
@@ -712,7 +547,7 @@ roles_free(struct roles *roles)
 		fd_close(role->pidfd);
 	}
 	while (roles->retired != NULL)
-		retired_free(roles->retired);
+		role_free_retired(roles->retired);
 	roles->check = sd_event_source_disable_unref(roles->check);
 	for (unsigned i = 0; i < BOARD_WORKERS; i++)
 		shared_fd_unref(roles->wake[i]);
