@@ -22,8 +22,6 @@
 #include "worker/handoff.h"
 #include "worker/record.h"
 
-/* Small enough that workers share a burst, large enough to spare wake-ups. */
-#define ACCEPT_BATCH      16
 /* No queue is longer than this. */
 #define ACCEPT_REST       65536
 #define BEAT_MS           1000
@@ -408,9 +406,10 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 	struct balance others = balance_look(worker->board, worker->slot);
 	/* Who has enough leaves the rest of a burst to others while they can
 	 * take it; what they do not take, the next turn finds. */
-	int batch = balance_over(&others, worker->engine.n_open) ? 1 :
-								   ACCEPT_BATCH;
-	int taken = 0;
+	unsigned batch = balance_over(&others, worker->engine.n_open) ?
+	    1 :
+	    burst_size(&listener->burst);
+	unsigned taken = 0;
 
 	while (taken < batch && !listener->paused) {
 		if (worker->engine.n_open >= worker->max_connections) {
@@ -424,7 +423,9 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 			break;
 		taken++;
 	}
-	listener->in_a_row += (uint32_t)taken;
+	if (!listener->paused)
+		burst_took(&listener->burst, batch, taken);
+	listener->in_a_row += taken;
 	if (taken > 0 && !listener->paused &&
 	    balance_step_back(
 		&others, worker->engine.n_open, listener->in_a_row))

@@ -54,3 +54,22 @@ balance_step_back(
 	return others->n > 0 &&
 	    (in_a_row >= BALANCE_RUN || balance_over(others, held));
 }
+
+void
+burst_took(struct burst *burst, unsigned wanted, unsigned taken)
+{
+	unsigned size = burst_size(burst);
+	unsigned tries = size > 1 ? BURST_TRIES / 4 : BURST_TRIES;
+
+	if (taken < wanted) {
+		/* Half: what is left of a burst says little about the next. */
+		burst->size = (uint8_t)(taken > size / 2 ? taken : size / 2);
+		burst->full = 0;
+	} else if (taken >= size && burst->full < tries) {
+		burst->full++;
+	} else if (taken >= size) {
+		/* And again with the next full one, as long as that goes well. */
+		burst->size =
+		    (uint8_t)(size * 2 < BURST_MAX ? size * 2 : BURST_MAX);
+	}
+}

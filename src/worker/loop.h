@@ -7,6 +7,7 @@
 #define CAB_WORKER_LOOP_H
 
 #include "ipc/msg.h"
+#include "worker/balance.h"
 #include "worker/service.h"
 
 /* What an epoll event belongs to: the first byte of the object it points to. */
@@ -42,6 +43,7 @@ struct listener {
 	bool leaving;      /* the service has no such listener any more */
 	unsigned paused;   /* enum listener_pause */
 	uint32_t in_a_row; /* accepted since it let others go first */
+	struct burst burst;
 	int fd;
 	uint64_t inode; /* the same socket under any number */
 	struct cab_running *running;

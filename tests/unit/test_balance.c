@@ -88,6 +88,42 @@ test_look(void **state)
 	fd_close(fd);
 }
 
+static void
+test_burst(void **state)
+{
+	struct burst burst = { 0 };
+	unsigned events = 0, vain = 0;
+
+	(void)state;
+	assert_int_equal(burst_size(&burst), 1);
+	/* One comes at a time: an attempt in vain every ninth time, not each. */
+	for (int i = 0; i < 100; i++) {
+		vain += burst_size(&burst) > 1;
+		burst_took(&burst, burst_size(&burst), 1);
+	}
+	assert_in_range(vain, 1, 12);
+	/* Many are there: more and more at once, up to the most. */
+	for (; burst_size(&burst) < BURST_MAX; events++)
+		burst_took(&burst, burst_size(&burst), burst_size(&burst));
+	assert_in_range(events, 1, 2 * BURST_TRIES);
+	for (int i = 0; i < 100; i++)
+		burst_took(&burst, burst_size(&burst), burst_size(&burst));
+	assert_int_equal(burst_size(&burst), BURST_MAX);
+	/* Who took fewer because he has enough has learnt nothing. */
+	burst_took(&burst, 1, 1);
+	assert_int_equal(burst_size(&burst), BURST_MAX);
+	burst_took(&burst, BURST_MAX, 13);
+	assert_int_equal(burst_size(&burst), 13);
+	/* Down to one again, by halves. */
+	burst_took(&burst, 13, 0);
+	assert_int_equal(burst_size(&burst), 6);
+	burst_took(&burst, 6, 1);
+	burst_took(&burst, 3, 1);
+	assert_int_equal(burst_size(&burst), 1);
+	burst_took(&burst, 1, 0);
+	assert_int_equal(burst_size(&burst), 1);
+}
+
 int
 main(void)
 {
@@ -96,6 +132,7 @@ main(void)
 		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_step_back),
 		cmocka_unit_test(test_look),
+		cmocka_unit_test(test_burst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
