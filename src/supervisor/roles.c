@@ -95,7 +95,10 @@ role_log_death(const struct role *role, const siginfo_t *info)
 	struct event event;
 
 	if (info->si_pid == 0) {
-		log_event(role->retired || role->leaving ? CAB_LOG_INFO : level,
+		role_event(role, &event);
+		event_said(&event);
+		event_log(&event,
+		    role->retired || role->leaving ? CAB_LOG_INFO : level,
 		    EVENT_ROLE_ENDED,
 		    "%s (pid %d), taken over from the supervisor before, ended",
 		    role->name, (int)role->pid);
@@ -393,12 +396,15 @@ role_check(struct role *role, uint64_t now_ms)
 	    &role->roles->setup.board->roles[role->slot];
 	uint64_t most = role_is_launcher(role) ? LAUNCHER_SILENT_MS :
 						 WORKER_SILENT_MS;
+	struct event event;
 
 	if (role->pid == 0 ||
 	    !beat_late(&role->beat, atomic_load(&row->beat_ms), now_ms, most))
 		return;
-	log_event(CAB_LOG_ERR, EVENT_ROLE_HANGS, "%s (pid %d) hangs: killing it",
-	    role->name, (int)role->pid);
+	role_event(role, &event);
+	event_said(&event);
+	event_log(&event, CAB_LOG_ERR, EVENT_ROLE_HANGS,
+	    "%s (pid %d) hangs: killing it", role->name, (int)role->pid);
 	atomic_fetch_add(&role->roles->setup.board->daemon.hangs, 1);
 	role->beat.silent_ms = 0;
 	if (role->down == 0)
