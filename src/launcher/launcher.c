@@ -316,6 +316,8 @@ on_retire(struct launcher *l, struct chan_msg *msg)
 {
 	(void)msg;
 	l->retired = true;
+	/* Half of one may have come before its supervisor ended. */
+	pending_discard(l);
 	wait_stop(l);
 }
 

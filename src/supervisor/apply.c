@@ -281,6 +281,39 @@ share_ours(const struct apply *apply, const struct cab_listen *listen, bool on)
 	return any;
 }
 
+/* The same for those from the store that are going to be closed. */
+static bool
+share_kept(const struct apply *apply, const struct cab_listen *listen, bool on)
+{
+	const struct passed *passed = apply->setup.passed;
+	bool any = false;
+
+	for (size_t i = 0; i < passed->n; i++) {
+		const struct passed_socket *socket = &passed->v[i];
+		struct shared_fd fd = { .fd = socket->fd, .refs = 1 };
+		const struct listener kept = { .kind = socket->kind,
+			.addr = socket->addr,
+			.dual = socket->dual,
+			.fd = &fd };
+
+		if (socket->fd < 0 || socket->item.kind != STORE_LISTENER ||
+		    !listener_overlaps(&kept, listen))
+			continue;
+		listener_share(&kept, on);
+		any = true;
+	}
+	return any;
+}
+
+/* Either kind. */
+static bool
+share_old(const struct apply *apply, const struct cab_listen *listen, bool on)
+{
+	bool ours = share_ours(apply, listen, on);
+
+	return share_kept(apply, listen, on) || ours;
+}
+
 static int
 open_listener(struct apply *apply, struct state *state, size_t index)
 {
@@ -302,9 +335,9 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 		return 0;
 	}
 	r = listener_open(service, listen, false, &listener, why);
-	if (r == -EADDRINUSE && share_ours(apply, listen, true)) {
+	if (r == -EADDRINUSE && share_old(apply, listen, true)) {
 		r = listener_open(service, listen, true, &listener, why);
-		(void)share_ours(apply, listen, false);
+		(void)share_old(apply, listen, false);
 	}
 	if (listen->optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
 		log_fields(CAB_LOG_INFO, NULL, &field, 1,

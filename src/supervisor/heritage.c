@@ -260,13 +260,29 @@ heritage_forget(struct heritage *heritage)
 void
 heritage_refuse(struct heritage *heritage)
 {
+	struct passed_other *board = heritage->whole ? heritage->found_board :
+						       NULL;
 	struct timespec now;
 
 	heritage_release(heritage);
+	heritage->refused = board;
 	/* Later ones are greater, as long as the machine is up, as is the store. */
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	heritage->epoch = (uint64_t)now.tv_sec * 1000000 +
 	    (uint64_t)now.tv_nsec / 1000;
+}
+
+bool
+heritage_return(const struct heritage *heritage)
+{
+	struct board *board;
+
+	if (heritage->refused == NULL ||
+	    board_map(heritage->refused->fd, &board) < 0)
+		return false;
+	atomic_store(&board->daemon.left, 0);
+	board_unmap(board);
+	return true;
 }
 
 void

@@ -22,6 +22,7 @@ struct heritage {
 	bool whole; /* what runs can be taken over as it is: estate and board are set */
 	bool left;  /* but its supervisor wanted it to be replaced */
 	struct passed_other *found_state, *found_board; /* in what was passed */
+	struct passed_other *refused; /* the board of what was whole, or NULL */
 	struct estate estate;
 	uint64_t epoch; /* of the board in use */
 	struct board *board;
@@ -40,6 +41,12 @@ void heritage_accept(struct heritage *heritage);
 
 /* It is not: from here on another board is in use, which is still to be made. */
 void heritage_refuse(struct heritage *heritage);
+
+/*
+ * We end without having served: what was whole, but refused, our successor is to
+ * take over.  False when there is no such thing.
+ */
+bool heritage_return(const struct heritage *heritage);
 
 /* Makes the board where none was taken over: 0 or -errno. */
 int heritage_board(struct heritage *heritage);

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "supervisor/unixfile.h"
 
 static const struct {
 	int domain, type;
@@ -174,7 +175,12 @@ passed_names(const struct passed *passed, char *dst, size_t cap)
 void
 passed_drop(struct passed_socket *socket)
 {
+	const struct unix_file file = { .made = socket->item.v[STORE_INO] != 0,
+		.dev = socket->item.v[STORE_DEV],
+		.ino = socket->item.v[STORE_INO] };
+
 	store_remove(socket->name, 1);
+	unix_file_remove(&file, &socket->addr);
 	socket->fd = fd_close(socket->fd);
 }
 

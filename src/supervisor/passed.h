@@ -58,7 +58,7 @@ struct passed_socket *passed_find(const struct passed *passed,
 /* The names passed, for a message: "web, mail" or "none". */
 const char *passed_names(const struct passed *passed, char *dst, size_t cap);
 
-/* Closes one from the store, in the store as well. */
+/* Closes one from the store, in the store as well, and removes its file. */
 void passed_drop(struct passed_socket *socket);
 
 /* Closes the sockets that nobody has taken, with a warning each. */

@@ -127,11 +127,16 @@ void
 role_gone(struct role *role)
 {
 	struct roles *roles = role->roles;
+	uint64_t wake = 0;
 
 	role_close(role);
 	(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
 	role->end = sd_event_source_disable_unref(role->end);
 	role->pidfd = fd_close(role->pidfd);
+	/* The scoreboard that a retired one had is not the one that we have. */
+	if (!role->retired)
+		wake = board_reclaim(roles->setup.board, role->slot);
+	/* Not before that: our successor looks after those in the store alone. */
 	if (role->stored[0] != '\0')
 		store_remove(role->stored, 2);
 	role->stored[0] = '\0';
@@ -140,12 +145,11 @@ role_gone(struct role *role)
 	role->generation = 0;
 	role->deadline = 0;
 	role->leaving = false;
-	/* The scoreboard that it had is not the one that we have. */
 	if (role->retired)
 		return;
 	/* Nobody waits for its next turn. */
 	atomic_store(&roles->setup.board->roles[role->slot].beat_ms, 0);
-	wake_workers(roles, board_reclaim(roles->setup.board, role->slot));
+	wake_workers(roles, wake);
 }
 
 void

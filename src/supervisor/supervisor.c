@@ -183,10 +183,15 @@ is_busy(const struct supervisor *self)
 static void
 start_failed(struct supervisor *self, int error)
 {
-	/* A socket that was not in the store: those who have it must close it,
-	 * or no start will ever succeed. */
-	if (error == -EADDRINUSE) {
+	if (heritage_return(&self->heritage)) {
+		log_event(CAB_LOG_ERR, EVENT_RELOAD_REFUSED,
+		    "the configuration cannot be used: what the supervisor "
+		    "before has started goes on as it is");
+	} else if (error == -EADDRINUSE) {
+		/* Those who have the socket must close it, and so must systemd,
+		 * or no start will ever succeed. */
 		roles_retire(self->roles, true);
+		passed_close_rest(&self->passed);
 		atomic_store(&self->board->daemon.left, 1);
 	}
 	self->status = EXIT_FAILURE;

@@ -491,6 +491,8 @@ on_retire(struct chan_msg *msg)
 	self.stopping = true;
 	self.stop_ms = UINT64_MAX;
 	listeners_close(&self.listeners);
+	/* Half of one may have come before its supervisor ended. */
+	pending_discard();
 	current_retire();
 	drain_replaced();
 }

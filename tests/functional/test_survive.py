@@ -515,6 +515,51 @@ def test_port_and_unix_file_stay(kept, work):
     assert not path.exists()
 
 
+def test_restart_with_an_overlapping_address(kept):
+    """The socket in the store and the new one cannot both be bound, but for us."""
+    port = free_port()
+    echo = {"name": "echo", "listen": f"tcp://*:{port}", "protocol": "echo"}
+    daemon = kept([echo], workers=1)
+    for host in ("127.0.0.1", "*"):
+        echo["listen"] = f"tcp://{host}:{port}"
+        daemon.write([echo])
+        daemon.restart()
+        echo_once(port)
+
+
+def test_restart_with_a_port_of_somebody_else(kept):
+    """As a reload would: what runs goes on."""
+    ports = three()
+    daemon = kept(services(*ports), workers=1)
+    roles = daemon.serving()
+    held = echo_held(ports[0])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        day = {"name": "day", "protocol": "daytime",
+               "listen": f"tcp://127.0.0.1:{other.getsockname()[1]}"}
+        daemon.write([day, *services(*ports)])
+        with Load(lambda: echo_once(ports[0]), held, http_kept(ports[1])):
+            daemon.restart(wait=False)
+            assert daemon.wait_exit() == 1
+            daemon.again()
+            assert "CANNOT BE USED" in daemon.notes[-1]
+        assert daemon.serving() == roles
+    daemon.reload([day, *services(*ports)])
+    held()
+    assert_kept(daemon, sockets=5, roles=2)
+
+
+def test_restart_removes_the_file_of_a_dropped_socket(kept, work):
+    path = work / "day.sock"
+    day = {"name": "day", "listen": f"unix://{path}", "protocol": "daytime"}
+    daemon = kept([*services(*three()), day], workers=1)
+    assert path.is_socket()
+    daemon.write(services(*three()))
+    daemon.restart()
+    assert not path.exists()
+
+
 # ---------------------------------------------------------------- the store
 
 def test_garbage_in_the_store(kept):
