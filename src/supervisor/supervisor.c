@@ -68,6 +68,7 @@ struct supervisor {
 	size_t max_fds;
 	size_t services, sockets;
 	uint64_t stopping_ms; /* since when */
+	uint64_t first_drain_ms; /* until a configuration is in use; roles that we found may serve clients */
 	bool served, stopping;
 	bool left;   /* the other processes go on, for a supervisor after us */
 	bool again;  /* a reload was asked for while one was under way */
@@ -520,8 +521,8 @@ on_term(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
 	struct supervisor *self = arg;
 	const struct cab_conf *conf = apply_current(self->apply);
-	/* Before the first configuration is in use there is nothing to wait for. */
-	uint64_t drain_ms = conf != NULL ? (uint64_t)conf->stop_drain : 0;
+	uint64_t drain_ms = conf != NULL ? (uint64_t)conf->stop_drain :
+					   self->first_drain_ms;
 
 	(void)source;
 	if (self->stopping && clock_ms() - self->stopping_ms < ECHO_MS)
@@ -673,6 +674,7 @@ set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 		    on_roles_empty, self } };
 
 	self->uid = setup.uid;
+	self->first_drain_ms = (uint64_t)conf->stop_drain;
 	self->max_fds = roles_raise_limit();
 	setup.max_fds = self->max_fds < UINT32_MAX ? (uint32_t)self->max_fds :
 						     UINT32_MAX;

@@ -672,6 +672,29 @@ def test_stop_leaves_nobody(kept):
     assert daemon.store == []
 
 
+def test_stop_while_taking_over(kept):
+    """Not all have answered yet, but who is served has his time to finish."""
+    ports = three()
+    daemon = kept(services(*ports), workers=2, drain=20)
+    with tcp(ports[2]) as sock:
+        sock.sendall(b"x")
+        assert receive(sock, 1) == b"x"
+        daemon.process.kill()
+        daemon.wait_exit()
+        stopped(daemon.serving()[1])
+        since = daemon.mark()
+        daemon.again(wait=False)
+        wait_until(lambda: "took worker 1 over" in daemon.log()[since:],
+                   "it takes over")
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: "connections have 20.000 s" in daemon.log()[since:],
+                   "it stops")
+        sock.sendall(b"y")
+        assert receive(sock, 1) == b"y"
+    assert daemon.wait_exit() == 0
+    wait_until(lambda: not daemon.leftovers(), "nobody is left")
+
+
 def test_stopped_without_a_supervisor(kept):
     """systemd gives up on it and empties the store: everybody ends."""
     ports = three()
