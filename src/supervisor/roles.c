@@ -31,7 +31,7 @@
 	(3 * RESTART_MOST)        /* out of service for longer is a fault */
 
 /* Without a turn for so long, a role hangs.  The launcher waits for programs' files to be read. */
-#define WORKER_SILENT_MS   3000
+#define WORKER_SILENT_MS   2500
 #define LAUNCHER_SILENT_MS 10000
 
 static void role_start(struct role *role);
