@@ -185,6 +185,8 @@ close_conn(struct conn *c)
 static void
 fail(struct conn *c, const char *kind)
 {
+	/* The times are compared with those of kills. */
+	now = clock_now();
 	failed++;
 	c->target->failed++;
 	if (failed <= MAX_FAILURES)
@@ -340,6 +342,7 @@ input(struct conn *c)
 			return;
 		}
 		n = recv(c->fd, c->in + c->n, room, 0);
+		now = clock_now();
 		if (n < 0) {
 			if (errno != EAGAIN)
 				fail(c, kind_of(errno));
