@@ -411,6 +411,8 @@ role_check(struct role *role, uint64_t now_ms)
 	    "%s (pid %d) hangs: killing it", role->name, (int)role->pid);
 	atomic_fetch_add(&role->roles->setup.board->daemon.hangs, 1);
 	role->beat.silent_ms = 0;
+	/* The silence was the pause before it is started again. */
+	role->failures = 0;
 	if (role->down == 0)
 		role->down = role_now();
 	role_kill(role);

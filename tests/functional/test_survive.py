@@ -733,6 +733,21 @@ def test_hanging_worker_is_replaced(kept):
     assert "cabinetd_role_hangs_total 1" in metrics(daemon)
 
 
+def test_one_that_hangs_again_and_again_is_replaced_at_once(kept):
+    """Its silence was pause enough: deaths in a row are for those that die."""
+    ports = three()
+    daemon = kept(services(*ports), workers=1)
+    for _ in range(3):
+        pid = stopped(daemon.serving()[0])
+        wait_until(lambda: [p for p in daemon.serving() if p != pid],
+                   "another worker", 20)
+        echo_once(ports[0])
+    log = daemon.log()
+    assert log.count("hangs: killing it") == 3
+    assert log.count("starting worker 0 again") == 3
+    assert not re.search(r"starting worker 0 again in \d+ ms", log)
+
+
 def test_hanging_launcher_is_replaced(kept):
     ports = three()
     daemon = kept(services(*ports), workers=1)
