@@ -182,6 +182,20 @@ keep_listener(struct apply *apply, struct state *state, size_t index)
 	return 0;
 }
 
+/* Adds one that has just been made, whose only owner is the caller. */
+static int
+place_opened(struct apply *apply, struct state *state, size_t index,
+    struct listener *listener)
+{
+	int r = place_add(state, index, listener);
+
+	if (r < 0) {
+		listener_unref(listener);
+		out_of_memory(apply);
+	}
+	return r;
+}
+
 /* Takes over one socket; 1 when it was of no use and has been closed. */
 static int
 adopt_socket(struct apply *apply, struct state *state, size_t index,
@@ -200,12 +214,7 @@ adopt_socket(struct apply *apply, struct state *state, size_t index,
 		no_listener(apply, state, index, why);
 		return r;
 	}
-	r = place_add(state, index, listener);
-	if (r < 0) {
-		listener_unref(listener);
-		out_of_memory(apply);
-	}
-	return r;
+	return place_opened(apply, state, index, listener);
 }
 
 /* Takes over what systemd passed for this address or name, or kept for us. */
@@ -348,12 +357,7 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 		no_listener(apply, state, index, why);
 		return r;
 	}
-	r = place_add(state, index, listener);
-	if (r < 0) {
-		listener_unref(listener);
-		out_of_memory(apply);
-	}
-	return r;
+	return place_opened(apply, state, index, listener);
 }
 
 /* Everything that can fail does so for all listeners, so that one run tells all. */
