@@ -72,30 +72,18 @@ def test_only_what_the_reload_touches_ends(daemon, make, how):
         running.wait_log("ended by signal 15.* because its service was changed")
 
 
-def test_a_deadline_lifted_by_the_reload_that_undoes_it(daemon):
+@pytest.mark.parametrize("make", [echo, cat])
+def test_a_deadline_lifted_by_the_reload_that_undoes_it(daemon, make):
     ports = [free_port(), free_port()]
     timeouts = {"drain": "3s"}
-    back, gone = (make(port, name, timeouts) for make, port, name in zip(
-        (echo, echo), ports, ("back", "gone")))
+    back = make(ports[0], "back", timeouts)
+    gone = make(ports[1], "gone", timeouts)
     running = daemon(services=[back, gone], workers=1)
     with tcp(ports[0]) as one, tcp(ports[1]) as two:
         assert echoes(one) and echoes(two)
         running.reload(services=[changed(back), changed(gone)])
         running.reload(services=[back, changed(gone)])
         # Both had the same deadline, and the second one's is over.
-        assert receive_all(two) == b""
-        assert echoes(one)
-
-
-def test_programs_have_their_deadline_lifted_too(daemon):
-    ports = [free_port(), free_port()]
-    timeouts = {"drain": "3s"}
-    back, gone = cat(ports[0], "back", timeouts), cat(ports[1], "gone", timeouts)
-    running = daemon(services=[back, gone], workers=1)
-    with tcp(ports[0]) as one, tcp(ports[1]) as two:
-        assert echoes(one) and echoes(two)
-        running.reload(services=[changed(back), changed(gone)])
-        running.reload(services=[back, changed(gone)])
         assert receive_all(two) == b""
         assert echoes(one)
 

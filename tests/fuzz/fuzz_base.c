@@ -17,20 +17,11 @@
 #include "base/addr.h"
 #include "base/event.h"
 #include "base/str.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static int journal = -1; /* our end of the journal's socket */
-
-#define must(condition)                                                    \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 /* ---- text ---------------------------------------------------------------------------- */
 

@@ -16,22 +16,13 @@
 #include <string.h>
 
 #include "proto/proto.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/support/conf_fake.h"
 
 #define MAX_INPUT 65536
 #define MARK      "\n=== "
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 const char *__lsan_default_suppressions(void);
-
-#define CHECK(condition)                                                   \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 /* libconfig 1.5 leaks in each parse that fails. */
 const char *
@@ -68,11 +59,11 @@ check_snapshot(const struct cab_conf *conf)
 	struct cab_buf bytes = CAB_BUF_INIT(0), again = CAB_BUF_INIT(0);
 	struct cab_conf *copy = NULL;
 
-	CHECK(conf_encode(conf, &bytes) == 0);
-	CHECK(conf_decode(
+	must(conf_encode(conf, &bytes) == 0);
+	must(conf_decode(
 		  descs(), buf_slice(&bytes).p, buf_len(&bytes), &copy) == 0);
-	CHECK(conf_encode(copy, &again) == 0);
-	CHECK(equal(&bytes, &again));
+	must(conf_encode(copy, &again) == 0);
+	must(equal(&bytes, &again));
 	conf_free(copy);
 	buf_release(&bytes);
 	buf_release(&again);
@@ -96,13 +87,13 @@ check_dump(const struct cab_conf *conf, struct cab_buf *dump, bool privileged)
 		    (int)buf_len(dump), buf_slice(dump).p);
 		abort();
 	}
-	CHECK(again->n_services == conf->n_services);
+	must(again->n_services == conf->n_services);
 	for (i = 0; i < conf->n_services; i++) {
 		buf_clear(&a);
 		buf_clear(&b);
-		CHECK(conf_encode_service(&conf->services[i], &a) == 0);
-		CHECK(conf_encode_service(&again->services[i], &b) == 0);
-		CHECK(equal(&a, &b));
+		must(conf_encode_service(&conf->services[i], &a) == 0);
+		must(conf_encode_service(&again->services[i], &b) == 0);
+		must(equal(&a, &b));
 	}
 	conf_free(again);
 	diag_release(&diag);
@@ -153,15 +144,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len > MAX_INPUT)
 		return 0;
 	copy = malloc(len + 1);
-	CHECK(copy != NULL);
+	must(copy != NULL);
 	if (len > 0)
 		memcpy(copy, data, len);
 	fake_init(&fake, privileged);
 	add_files(&fake, copy, len);
 	conf = conf_read(FAKE_MAIN, descs(), &fake.source, &diag, &dump);
-	CHECK((conf == NULL) == (diag.errors > 0));
+	must((conf == NULL) == (diag.errors > 0));
 	for (i = 0; i < diag.n; i++)
-		CHECK(diag.findings[i].line >= 0 && diag.findings[i].text[0]);
+		must(diag.findings[i].line >= 0 && diag.findings[i].text[0]);
 	if (conf != NULL) {
 		check_snapshot(conf);
 		check_dump(conf, &dump, privileged);

@@ -14,17 +14,7 @@
 #include "ctl/json.h"
 #include "ctl/render.h"
 #include "ipc/ctl.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-#define must(condition)                                                    \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static void
 try_request(const char *line, size_t n)

@@ -25,6 +25,7 @@
 #include "proto/http.h"
 #include "proto/http_file.h"
 #include "proto/http_parse.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/support/mem.h"
 
 #define MAX_INPUT  32768
@@ -40,16 +41,6 @@ enum {
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-#define CHECK(condition)                                                   \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 /* ---- the site ---- */
 
@@ -102,10 +93,10 @@ put(const char *name)
 	const char *text = strcmp(name, "secret") == 0 ? SECRET : "0123456789";
 	int fd = open(at(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
-	CHECK(fd >= 0);
+	must(fd >= 0);
 	for (int i = strcmp(name, "root/a") == 0 ? 5000 : 1; i > 0; i--)
-		CHECK(write(fd, text, strlen(text)) > 0);
-	CHECK(futimens(fd, times) == 0);
+		must(write(fd, text, strlen(text)) > 0);
+	must(futimens(fd, times) == 0);
 	close(fd);
 }
 
@@ -127,14 +118,14 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	log_set_level(CAB_LOG_ERR);
-	CHECK(mkdtemp(base));
+	must(mkdtemp(base));
 	atexit(remove_site);
 	for (size_t i = 0; i < CAB_N(dirs); i++)
-		CHECK(mkdir(at(dirs[i]), 0755) == 0);
+		must(mkdir(at(dirs[i]), 0755) == 0);
 	for (size_t i = 0; i < CAB_N(files); i++)
 		put(files[i]);
 	for (size_t i = 0; i < CAB_N(links); i++)
-		CHECK(symlink(links[i][0], at(links[i][1])) == 0);
+		must(symlink(links[i][0], at(links[i][1])) == 0);
 	return 0;
 }
 
@@ -157,7 +148,7 @@ service_for(uint8_t flags)
 		o->follow_symlinks = !(flags & NO_LINKS);
 		*s = mem_service_new(&proto_http, o, "root",
 		    open(at("root"), O_PATH | O_DIRECTORY | O_CLOEXEC));
-		CHECK(*s);
+		must(*s);
 	}
 	return *s;
 }
@@ -204,11 +195,11 @@ converse(struct mem_service *service, const uint8_t *data, size_t len,
 		mem_window(conn, SIZE_MAX);
 	}
 	text = mem_output(conn, &out->n);
-	CHECK(out->n <= MAX_OUTPUT);
+	must(out->n <= MAX_OUTPUT);
 	memcpy(out->text, text, out->n);
 	out->finished = mem_finished(conn);
-	CHECK(out->n == 0 || memcmp(out->text, "HTTP/1.1 ", 9) == 0);
-	CHECK(!memmem(out->text, out->n, SECRET, sizeof(SECRET) - 1));
+	must(out->n == 0 || memcmp(out->text, "HTTP/1.1 ", 9) == 0);
+	must(!memmem(out->text, out->n, SECRET, sizeof(SECRET) - 1));
 	drop_interim(out);
 	/* Every way to end must be able to clean up what is left. */
 	if (len % 3 == 0)
@@ -221,9 +212,9 @@ converse(struct mem_service *service, const uint8_t *data, size_t len,
 static void
 check_same(const struct output *a, const struct output *b)
 {
-	CHECK(a->n == b->n);
-	CHECK(memcmp(a->text, b->text, a->n) == 0);
-	CHECK(a->finished == b->finished);
+	must(a->n == b->n);
+	must(memcmp(a->text, b->text, a->n) == 0);
+	must(a->finished == b->finished);
 }
 
 /* ---- pure readers ---- */
@@ -234,7 +225,7 @@ exact(const uint8_t *data, size_t len)
 {
 	char *p = malloc(len ? len : 1);
 
-	CHECK(p);
+	must(p);
 	memcpy(p, data, len);
 	return p;
 }
@@ -255,22 +246,22 @@ check_head(const uint8_t *data, size_t len, size_t step)
 		if (n == len)
 			break;
 	}
-	CHECK(r == r2);
-	CHECK(r <= (int)len);
-	CHECK(r >= 0 || r == -400 || r == -414 || r == -431 || r == -505);
+	must(r == r2);
+	must(r <= (int)len);
+	must(r >= 0 || r == -400 || r == -414 || r == -431 || r == -505);
 	if (r > 0) {
 		struct cab_slice rest = req.fields, name, value;
 		unsigned fields = 0;
 
-		CHECK(req.method == again.method && req.seen == again.seen);
-		CHECK(req.length == again.length && req.length >= 0);
-		CHECK(!(req.chunked && req.has_length));
-		CHECK(memcmp(p + r - 4, "\r\n\r\n", 4) == 0 || req.fields.n == 0);
+		must(req.method == again.method && req.seen == again.seen);
+		must(req.length == again.length && req.length >= 0);
+		must(!(req.chunked && req.has_length));
+		must(memcmp(p + r - 4, "\r\n\r\n", 4) == 0 || req.fields.n == 0);
 		while (http_next_field(&rest, &name, &value)) {
-			CHECK(http_is_token(name) && http_is_value(value));
+			must(http_is_token(name) && http_is_value(value));
 			fields++;
 		}
-		CHECK(fields <= http_limits.fields_max);
+		must(fields <= http_limits.fields_max);
 	}
 	free(p);
 }
@@ -283,16 +274,16 @@ check_chunks(const uint8_t *data, size_t len, size_t step)
 	char *p = exact(data, len);
 	int r = http_chunked_read(&a, p, len, 1000, &used), r2 = 0;
 
-	CHECK(used <= len);
+	must(used <= len);
 	while (r2 == 0 && total < len) {
 		size_t n = len - total < step ? len - total : step, part;
 
 		r2 = http_chunked_read(&b, p + total, n, 1000, &part);
-		CHECK(part <= n);
+		must(part <= n);
 		total += part;
 	}
-	CHECK(r == r2 && used == total);
-	CHECK(a.total <= 1000);
+	must(r == r2 && used == total);
+	must(a.total <= 1000);
 	free(p);
 }
 
@@ -303,7 +294,7 @@ check_path(const uint8_t *data, size_t len)
 	struct cab_slice path;
 
 	if (http_path_decode((struct cab_slice){ p, len }, to, len, &path) == 0)
-		CHECK(path.n <= len);
+		must(path.n <= len);
 	free(p);
 	free(to);
 }

@@ -16,21 +16,11 @@
 #include <string.h>
 
 #include "proto/builtin.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/support/mem.h"
 
 #define MAX_INPUT    300000
 #define DAYTIME_LINE 26
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-#define CHECK(condition)                                                   \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 static const struct cab_proto *const protos[] = { &proto_echo, &proto_discard,
 	&proto_daytime };
@@ -43,13 +33,13 @@ check_output(const struct cab_proto *proto, struct mem_conn *conn,
 	size_t n;
 	const char *out = mem_output(conn, &n);
 
-	CHECK(mem_finished(conn));
+	must(mem_finished(conn));
 	if (proto == &proto_discard)
-		CHECK(n == 0);
+		must(n == 0);
 	else if (proto == &proto_daytime)
-		CHECK(n == DAYTIME_LINE && memcmp(out + n - 2, "\r\n", 2) == 0);
+		must(n == DAYTIME_LINE && memcmp(out + n - 2, "\r\n", 2) == 0);
 	else
-		CHECK(n == len && (n == 0 || memcmp(out, data, n) == 0));
+		must(n == len && (n == 0 || memcmp(out, data, n) == 0));
 }
 
 static void
@@ -84,17 +74,17 @@ check_datagram(const struct cab_proto *proto, struct mem_service *service,
 	    cap > 0 ? cap : 1); /* exact, so that writing past it is seen */
 	ssize_t n;
 
-	CHECK(reply != NULL);
+	must(reply != NULL);
 	n = proto->datagram(mem_running(service), request, reply, cap);
-	CHECK(n == -1 || (n >= 0 && (size_t)n <= cap));
+	must(n == -1 || (n >= 0 && (size_t)n <= cap));
 	if (proto == &proto_discard)
-		CHECK(n == -1);
+		must(n == -1);
 	else if (proto == &proto_daytime)
-		CHECK(n == (cap < DAYTIME_LINE ? -1 : DAYTIME_LINE));
+		must(n == (cap < DAYTIME_LINE ? -1 : DAYTIME_LINE));
 	else if (len > cap)
-		CHECK(n == -1);
+		must(n == -1);
 	else
-		CHECK((size_t)n == len &&
+		must((size_t)n == len &&
 		    (len == 0 || memcmp(reply, data, len) == 0));
 	free(reply);
 }
@@ -113,7 +103,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	proto = protos[which];
 	if (services[which] == NULL)
 		services[which] = mem_service_new(proto, NULL, NULL, -1);
-	CHECK(services[which] != NULL);
+	must(services[which] != NULL);
 	bytes = data + 4;
 	n = len - 4;
 	check_stream(proto, services[which], bytes, n, SIZE_MAX, 0);

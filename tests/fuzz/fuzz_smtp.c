@@ -19,6 +19,7 @@
 
 #include "proto/builtin.h"
 #include "proto/smtp_parse.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/support/mem.h"
 
 #define WAIT       0x1f
@@ -30,16 +31,6 @@
 #define WITH_TIME  0x80
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-#define CHECK(condition)                                                   \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 static struct mem_service *services[N_SERVICES];
 static void *options[N_SERVICES];
@@ -100,7 +91,7 @@ service_for(uint8_t choice)
 			set_option(options[i], "max_errors", 3);
 		}
 		services[i] = mem_service_new(&proto_smtp, options[i], NULL, -1);
-		CHECK(services[i] != NULL);
+		must(services[i] != NULL);
 	}
 	mem_advance(services[i], 1); /* makes its clock the current one */
 	return services[i];
@@ -117,7 +108,7 @@ collect(struct mem_conn *conn, struct output *out)
 	size_t n;
 	const char *p = mem_output(conn, &n), *end = p + n;
 
-	CHECK(n < MAX_OUTPUT);
+	must(n < MAX_OUTPUT);
 	out->n = 0;
 	out->finished = mem_finished(conn);
 	while (p < end) {
@@ -128,7 +119,7 @@ collect(struct mem_conn *conn, struct output *out)
 				p++;
 		}
 	}
-	CHECK(n == 0 || out->n > 0);
+	must(n == 0 || out->n > 0);
 }
 
 /* Reads on, window bytes at a time, until nothing more comes. */
@@ -169,7 +160,7 @@ run(struct mem_service *service, const uint8_t *script, size_t len, bool time,
 	if (window > 0)
 		read_slowly(conn, window);
 	collect(conn, out);
-	CHECK(mem_closed(conn) || out->finished);
+	must(mem_closed(conn) || out->finished);
 	mem_free(conn);
 }
 
@@ -183,16 +174,16 @@ check_replies(const struct output *out)
 		const char *line = out->text + at;
 		const char *lf = memchr(line, '\n', out->n - at);
 
-		CHECK(lf != NULL);
+		must(lf != NULL);
 		end = (size_t)(lf - out->text);
-		CHECK(end - at >= 4 && end - at < 512);
-		CHECK(lf[-1] == '\r');
-		CHECK(line[0] >= '2' && line[0] <= '5');
-		CHECK(line[1] >= '0' && line[1] <= '5');
-		CHECK(line[2] >= '0' && line[2] <= '9');
-		CHECK(line[3] == ' ' || line[3] == '-');
+		must(end - at >= 4 && end - at < 512);
+		must(lf[-1] == '\r');
+		must(line[0] >= '2' && line[0] <= '5');
+		must(line[1] >= '0' && line[1] <= '5');
+		must(line[2] >= '0' && line[2] <= '9');
+		must(line[3] == ' ' || line[3] == '-');
 		for (; at < end - 1; at++)
-			CHECK(out->text[at] >= ' ' && out->text[at] <= '~');
+			must(out->text[at] >= ' ' && out->text[at] <= '~');
 		at = end + 1;
 	}
 }
@@ -266,10 +257,10 @@ check_scan(const uint8_t *p, size_t n)
 	size_t used = 0, want_used = 0;
 	enum smtp_text want = slow_scan(p, n, &want_used, &want_size);
 
-	CHECK(smtp_scan_message(&at, (const char *)p, n, &used, &size) == want);
-	CHECK(used == want_used);
+	must(smtp_scan_message(&at, (const char *)p, n, &used, &size) == want);
+	must(used == want_used);
 	if (want == SMTP_TEXT_END)
-		CHECK(size == want_size);
+		must(size == want_size);
 }
 
 static bool
@@ -292,20 +283,20 @@ check_path(const uint8_t *p, size_t n, enum smtp_direction direction)
 	if (smtp_parse_path(&rest, direction, &path) < 0)
 		return;
 	taken = (size_t)(rest.p - (const char *)p);
-	CHECK(taken >= 2 && taken <= SMTP_MAX_PATH && taken + rest.n == n);
-	CHECK(p[0] == '<' && p[taken - 1] == '>');
-	CHECK(path.local.n <= SMTP_MAX_LOCAL);
-	CHECK(path.domain.n <= SMTP_MAX_DOMAIN);
-	CHECK(path.local.p >= (const char *)p &&
+	must(taken >= 2 && taken <= SMTP_MAX_PATH && taken + rest.n == n);
+	must(p[0] == '<' && p[taken - 1] == '>');
+	must(path.local.n <= SMTP_MAX_LOCAL);
+	must(path.domain.n <= SMTP_MAX_DOMAIN);
+	must(path.local.p >= (const char *)p &&
 	    path.local.p + path.local.n < rest.p);
-	CHECK(path.domain.p >= (const char *)p &&
+	must(path.domain.p >= (const char *)p &&
 	    path.domain.p + path.domain.n < rest.p);
-	CHECK(path.utf8 != all_ascii((const char *)p, rest.p));
+	must(path.utf8 != all_ascii((const char *)p, rest.p));
 	for (i = 0; i < taken; i++)
-		CHECK(p[i] >= ' ' && p[i] != 0x7f);
-	CHECK(memchr(path.domain.p, ' ', path.domain.n) == NULL);
+		must(p[i] >= ' ' && p[i] != 0x7f);
+	must(memchr(path.domain.p, ' ', path.domain.n) == NULL);
 	if (path.local.n == 0)
-		CHECK(direction == SMTP_REVERSE && taken == 2);
+		must(direction == SMTP_REVERSE && taken == 2);
 }
 
 static void
@@ -322,11 +313,11 @@ check_parsers(const uint8_t *p, size_t n)
 	check_path(p, n, SMTP_FORWARD);
 	(void)smtp_is_domain(all);
 	(void)smtp_is_literal(all);
-	CHECK(smtp_is_helo(all) ||
+	must(smtp_is_helo(all) ||
 	    (!smtp_is_domain(all) && !smtp_is_literal(all)));
 	(void)smtp_parse_size(all, &size);
 	smtp_split(all, &verb, &args);
-	CHECK(verb.n + args.n <= n);
+	must(verb.n + args.n <= n);
 	do
 		r = smtp_next_param(&rest, &param);
 	while (r > 0);

@@ -15,20 +15,10 @@
 #include <string.h>
 
 #include "conf/wire.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/support/conf_fake.h"
 
 #define MAX_INPUT 65536
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-#define CHECK(condition)                                                   \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-			    #condition);                                   \
-			abort();                                           \
-		}                                                          \
-	} while (0)
 
 static const char text[] =
     "services = ( { name = \"web\"; listen = ( 80, \"unix:///run/x\", "
@@ -51,7 +41,7 @@ good(void)
 		return &bytes;
 	fake_init(&fake, true);
 	conf = fake_read(&fake, text, &diag, NULL);
-	CHECK(conf != NULL && conf_encode(conf, &bytes) == 0);
+	must(conf != NULL && conf_encode(conf, &bytes) == 0);
 	conf_free(conf);
 	diag_release(&diag);
 	return &bytes;
@@ -67,7 +57,7 @@ make(const uint8_t *data, size_t len, size_t *ret_n)
 	unsigned char *bytes = malloc(n);
 	struct wire_head head;
 
-	CHECK(bytes != NULL && base->data != NULL);
+	must(bytes != NULL && base->data != NULL);
 	memcpy(bytes, base->data + base->head,
 	    body ? sizeof(struct wire_head) : buf_len(base));
 	data++;
@@ -98,11 +88,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	bytes = make(data, len, &n);
 	if (conf_decode(fake_descs, bytes, n, &conf) == 0) {
-		CHECK(conf_encode(conf, &again) == 0);
-		CHECK(buf_len(&again) == n);
-		CHECK(memcmp(buf_slice(&again).p, bytes, n) == 0);
+		must(conf_encode(conf, &again) == 0);
+		must(buf_len(&again) == n);
+		must(memcmp(buf_slice(&again).p, bytes, n) == 0);
 	} else {
-		CHECK(conf == NULL);
+		must(conf == NULL);
 	}
 	conf_free(conf);
 	buf_release(&again);

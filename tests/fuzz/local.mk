@@ -14,15 +14,15 @@ FUZZ_TARGETS = \
 	%reldir%/fuzz_wire
 
 check_PROGRAMS += $(FUZZ_TARGETS)
-%canon_reldir%_fuzz_base_SOURCES = %reldir%/fuzz_base.c
+%canon_reldir%_fuzz_base_SOURCES = %reldir%/fuzz_base.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_base_LDADD = $(UNIT_BASE)
-%canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c
-%canon_reldir%_fuzz_ctl_SOURCES = %reldir%/fuzz_ctl.c
+%canon_reldir%_fuzz_conf_SOURCES = %reldir%/fuzz_conf.c %reldir%/fuzz.h
+%canon_reldir%_fuzz_ctl_SOURCES = %reldir%/fuzz_ctl.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_ctl_LDADD = src/ctl/libctl.a $(UNIT_IPC)
-%canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c
-%canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c
-%canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c
-%canon_reldir%_fuzz_wire_SOURCES = %reldir%/fuzz_wire.c
+%canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c %reldir%/fuzz.h
+%canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c %reldir%/fuzz.h
+%canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c %reldir%/fuzz.h
+%canon_reldir%_fuzz_wire_SOURCES = %reldir%/fuzz_wire.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_wire_LDADD = $(UNIT_CONF)
 
 if FUZZING

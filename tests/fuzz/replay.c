@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The contracts of libFuzzer: the target must define the first, may the other. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/fuzz/fuzz.h"
+
+/* libFuzzer's contract: a target may define it. */
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 /* Read the whole of path into a new block: 0 or a negative errno. */
