@@ -86,7 +86,8 @@ decode_head(const char *bytes, size_t n, struct head *ret)
 	if (ret->magic != MAGIC || memcmp(ret->build, build, sizeof(build)) != 0)
 		return -EXDEV;
 	n -= sizeof(*ret);
-	if (ret->off_bytes > n || ret->conf_bytes > n ||
+	if (ret->off_bytes > n || ret->n_off > ret->off_bytes ||
+	    ret->conf_bytes > n ||
 	    (uint64_t)ret->n_slots * sizeof(uint32_t) + ret->off_bytes +
 		    ret->conf_bytes !=
 		n)

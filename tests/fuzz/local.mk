@@ -11,6 +11,7 @@ FUZZ_TARGETS = \
 	%reldir%/fuzz_http \
 	%reldir%/fuzz_small \
 	%reldir%/fuzz_smtp \
+	%reldir%/fuzz_store \
 	%reldir%/fuzz_wire
 
 check_PROGRAMS += $(FUZZ_TARGETS)
@@ -22,6 +23,7 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 %canon_reldir%_fuzz_http_SOURCES = %reldir%/fuzz_http.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_small_SOURCES = %reldir%/fuzz_small.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_smtp_SOURCES = %reldir%/fuzz_smtp.c %reldir%/fuzz.h
+%canon_reldir%_fuzz_store_SOURCES = %reldir%/fuzz_store.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_wire_SOURCES = %reldir%/fuzz_wire.c %reldir%/fuzz.h
 %canon_reldir%_fuzz_wire_LDADD = $(UNIT_CONF)
 
@@ -33,6 +35,7 @@ FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 %canon_reldir%_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_small_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_smtp_LDFLAGS = $(FUZZ_LINK)
+%canon_reldir%_fuzz_store_LDFLAGS = $(FUZZ_LINK)
 %canon_reldir%_fuzz_wire_LDFLAGS = $(FUZZ_LINK)
 else
 %canon_reldir%_fuzz_base_SOURCES += %reldir%/replay.c
@@ -41,6 +44,7 @@ else
 %canon_reldir%_fuzz_http_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_small_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_smtp_SOURCES += %reldir%/replay.c
+%canon_reldir%_fuzz_store_SOURCES += %reldir%/replay.c
 %canon_reldir%_fuzz_wire_SOURCES += %reldir%/replay.c
 endif
 
