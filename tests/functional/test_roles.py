@@ -1268,17 +1268,21 @@ def test_held_connections_are_spread_over_the_workers(daemon, workers):
 
 
 def test_connections_that_end_at_once_are_spread_over_the_workers(daemon):
+    """
+    One worker steps back after 64. Which connections the other one gets is
+    chance where the machine is busy; that it gets none of many is not.
+    """
     port = free_port()
     running = daemon(services=[echo(port)], workers=2)
     accepted = []
     with contextlib.ExitStack() as stack:
-        for _ in range(4):
+        while set(accepted) != {0, 1} and len(accepted) < 30:
             before = {p.pid: p.descriptors() for p in running.workers()}
             stack.enter_context(tcp(port)).sendall(b"x")
             wait_until(lambda: sum(held_by_each(running, before)) == 1,
                        "it has been accepted")
             accepted.append(held_by_each(running, before).index(1))
-            for _ in range(63):
+            for _ in range(50):
                 assert served(port)
     assert set(accepted) == {0, 1}, accepted
 

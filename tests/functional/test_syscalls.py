@@ -85,9 +85,10 @@ def stopped(pid):
 
 def judge(calls, operations, each):
     """
-    At most so many calls for each operation.  Beyond them: one in sixteen
-    operations may share a wait or an attempt in vain, and the once-in-a-second
-    work of the worker may come in between.
+    At most so many calls for each operation.  Beyond them: one in six
+    operations may have a wait or an attempt in vain to share (the first bursts
+    of connections are taken in small steps), and the once-in-a-second work of
+    the worker may come in between.
     """
     counts = calls.count()
     work = sum(n for name, n in counts.items()
@@ -100,7 +101,7 @@ def judge(calls, operations, each):
     assert each < 1 or work >= each * operations, \
         "calls were missed; " + listing
     assert work <= each * operations + operations / 50, listing
-    assert shared <= operations / 8, listing
+    assert shared <= operations / 6, listing
 
 
 @pytest.fixture
@@ -198,6 +199,26 @@ def test_http_connection_each(serve, work):
         "routes": [{"path": "/ok", "status": 200, "body": "ok\n"}]})
     calls = one_each(port, pid, work, get("/ok", "Connection: close"))
     judge(calls, ROUNDS * CLIENTS, 4)
+
+
+def test_http_large_file(serve, work):
+    """
+    recv, open, fstat, send of the head, sendfile in parts, close; the parts
+    are so large that a mebibyte is two, and between them others are served.
+    """
+    (work / "www").mkdir()
+    (work / "www/large.bin").write_bytes(b"x" * (1 << 20))
+    port, pid = serve(protocol="http", http={"root": work / "www"})
+    with tcp(port) as client, Calls(pid, work / "calls") as calls:
+        for _ in range(ROUNDS):
+            client.sendall(get("/large.bin"))
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            receive(client, (1 << 20) - len(head.split(b"\r\n\r\n", 1)[1]))
+    text = calls.path.read_text("utf-8", "replace")
+    asked = [int(n) for n in re.findall(r"sendfile\(.*, (\d+)\) +=", text)]
+    assert len(asked) >= 2 * ROUNDS and max(asked) <= 512 * 1024, text[-3000:]
 
 
 def test_udp_echo(serve, work):
