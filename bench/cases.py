@@ -226,7 +226,7 @@ CASES = (
           "--connections 16 --path /large.bin", "http-file",
           "HTTP keep-alive, 1 MiB file, 16 connections", cpu(1.00),
           Goal("throughput", ">=", 0.95, "op/s / floor")),
-    speed("smtp", "smtp", "smtp", "--connections 16 --size 1024", None,
+    speed("smtp", "smtp", "smtp", "--connections 16 --size 1024", "smtp",
           "SMTP session with a 1 KiB message",
           Goal("cpu", "<=", 0.45, "CPU / smtp-sink"), base="smtp-sink"),
     speed("program", "program", "program", "--connections 8 --size 64",

@@ -43,6 +43,10 @@ def start_floor(place, case):
         place.address(case.service)])
 
 
+def start_guarded(place, case):
+    return start_floor(place, case._replace(floor="program-guarded"))
+
+
 def service_line(place, name, what, scheme="tcp"):
     return ('  { name = "%s"; listen = "%s://%s"; %s }'
             % (name, scheme, place.address(name), what))
@@ -242,8 +246,10 @@ def start_smtp_sink(place, case):
 
 
 OWN = (
-    Contender("floor", None, {"echo", "daytime", "http", "udp-echo", "program"},
+    Contender("floor", None,
+              {"echo", "daytime", "http", "udp-echo", "program", "smtp"},
               10000, start_floor),
+    Contender("guarded", None, {"program"}, 0, start_guarded),
     Contender("cabinetd", None,
               {"echo", "daytime", "http", "udp-echo", "program", "smtp"},
               10000, start_cabinetd),

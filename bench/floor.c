@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include "floor.h"
 #include "common.h"
 
 #include <errno.h>
@@ -78,9 +79,10 @@ watch(int ep, int fd, uint32_t events)
 		bench_die(errno, "epoll_ctl");
 }
 
-/* Level triggered; serve returns false when the connection is to be closed. */
+/* Level triggered; greet (at its start) and serve return false when the
+ * connection is to be closed. */
 static void
-event_loop(int listener, bool (*serve)(int fd))
+event_loop(int listener, bool (*greet)(int fd), bool (*serve)(int fd))
 {
 	struct epoll_event ev[EVENTS];
 	int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -101,8 +103,10 @@ event_loop(int listener, bool (*serve)(int fd))
 			}
 			fd = accept4(
 			    listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-			if (fd >= 0)
+			if (fd >= 0 && (!greet || greet(fd)))
 				watch(ep, fd, EPOLLIN);
+			else if (fd >= 0)
+				close(fd);
 		}
 	}
 }
@@ -138,21 +142,21 @@ serve_http_close(int fd)
 static void
 run_echo(int listener)
 {
-	event_loop(listener, serve_echo);
+	event_loop(listener, NULL, serve_echo);
 }
 
 static void
 run_http_keepalive(int listener)
 {
 	make_reply(option_body, false);
-	event_loop(listener, serve_http_keepalive);
+	event_loop(listener, NULL, serve_http_keepalive);
 }
 
 static void
 run_http_close(int listener)
 {
 	make_reply(option_body, true);
-	event_loop(listener, serve_http_close);
+	event_loop(listener, NULL, serve_http_close);
 }
 
 /* ---- a file over HTTP ------------------------------------------------- */
@@ -229,6 +233,60 @@ run_http_file(int listener)
 			}
 		}
 	}
+}
+
+/* ---- SMTP -------------------------------------------------------------- */
+
+static bool in_message[MAX_FILES]; /* by descriptor */
+
+static bool
+say(int fd, const char *text, size_t n)
+{
+	return send(fd, text, n, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+/* The client waits for each reply and sends a message in one piece or ends it
+ * with a piece that has the final dot whole. */
+static bool
+serve_smtp(int fd)
+{
+	static const char ok[] = "250 2.0.0 Ok\r\n", go[] = "354 Go on\r\n",
+			  bye[] = "221 2.0.0 Bye\r\n";
+	static char buf[BULK];
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+	if (n < 5)
+		return false;
+	if (in_message[fd]) {
+		if (memcmp(buf + n - 5, "\r\n.\r\n", 5) != 0)
+			return true;
+		in_message[fd] = false;
+		return say(fd, ok, sizeof(ok) - 1);
+	}
+	if (memcmp(buf, "QUIT", 4) == 0) {
+		(void)say(fd, bye, sizeof(bye) - 1);
+		return false;
+	}
+	in_message[fd] = memcmp(buf, "DATA", 4) == 0;
+	return in_message[fd] ? say(fd, go, sizeof(go) - 1) :
+				say(fd, ok, sizeof(ok) - 1);
+}
+
+static bool
+greet_smtp(int fd)
+{
+	static const char hello[] = "220 bench.example ESMTP\r\n";
+
+	if (fd >= MAX_FILES)
+		return false;
+	in_message[fd] = false;
+	return say(fd, hello, sizeof(hello) - 1);
+}
+
+static void
+run_smtp(int listener)
+{
+	event_loop(listener, greet_smtp, serve_smtp);
 }
 
 /* ---- loops that block -------------------------------------------------- */
@@ -317,6 +375,12 @@ run_program(int listener)
 	}
 }
 
+static void
+run_program_guarded(int listener)
+{
+	floor_run_guarded(listener, option_program);
+}
+
 /* ---- start -------------------------------------------------------------- */
 
 static const struct mode modes[] = {
@@ -329,9 +393,13 @@ static const struct mode modes[] = {
 	    "the same, then close" },
 	{ "http-file", SOCK_STREAM, true, run_http_file,
 	    "epoll, a header and sendfile" },
+	{ "smtp", SOCK_STREAM, true, run_smtp,
+	    "epoll, a canned reply to each command and message" },
 	{ "udp-echo", SOCK_DGRAM, false, run_udp_echo, "recvmmsg, sendmmsg" },
 	{ "program", SOCK_STREAM, false, run_program,
 	    "accept, vfork, exec of /bin/cat" },
+	{ "program-guarded", SOCK_STREAM, false, run_program_guarded,
+	    "the same with cabinetd's promises" },
 	{ "bulk", SOCK_STREAM, false, run_bulk,
 	    "one connection at a time, 64 KiB recv and send" },
 };

@@ -11,7 +11,9 @@ CLEANFILES += $(bench_list)
 %canon_reldir%_floor_SOURCES = \
 	%reldir%/common.c \
 	%reldir%/common.h \
-	%reldir%/floor.c
+	%reldir%/floor.c \
+	%reldir%/floor.h \
+	%reldir%/floor_guarded.c
 %canon_reldir%_floor_LDADD =
 %canon_reldir%_load_SOURCES = \
 	%reldir%/common.c \

@@ -11,9 +11,10 @@ libseccomp-dev libsystemd-dev make pkgconf'
 CAB_PACKAGES_TRY='curl netcat-openbsd swaks telnet'
 
 # To test: a second compiler, the test runners, the lints' tools, ps, ip and
-# strace, and what boots the machine of the system tests.
+# strace, a shell whose completion is tried, and what boots the machine of the
+# system tests.
 CAB_PACKAGES_TEST='clang iproute2 libcmocka-dev mandoc procps python3
-python3-pytest shellcheck strace systemd systemd-container'
+python3-pytest shellcheck strace systemd systemd-container zsh'
 
 say()
 {

@@ -304,8 +304,7 @@ stage_filled(struct cab_conn *conn, size_t n)
 		last->n += n;
 		stage->n_total += n;
 	} else {
-		stage_item(
-		    conn, (struct out_item){ .p = p, .n = n, .fd = -1 });
+		stage_item(conn, (struct out_item){ .p = p, .n = n, .fd = -1 });
 	}
 }
 

@@ -4,6 +4,7 @@ cabinetctl against the real daemon: every verb, who may use it, what a failed
 reload says, and that no client of the control socket can hold the daemon up.
 """
 
+import contextlib
 import fcntl
 import grp
 import json
@@ -1073,7 +1074,75 @@ def test_completion(daemon, work):
         assert complete([*at, "kill", ""], env) == [connections(d)[0]["id"]]
 
 
+ZSH = """
+fpath=({folder} $fpath)
+PS1= PS2= RPS1= LISTMAX=1000
+unsetopt beep zle_bracketed_paste
+autoload -Uz compinit && compinit -u -D
+# What the line is, after everything typed before it was worked on.
+tell() {{ print -r -- "<<$BUFFER>>"; BUFFER= }}
+zle -N tell
+bindkey '^X' tell
+print ready
+"""
+
+
+@contextlib.contextmanager
+def zsh(work, env):
+    """A function that types a line, presses TAB, and returns what is there."""
+    rc = work / "zdotdir/.zshrc"
+    rc.parent.mkdir()
+    rc.write_text(ZSH.format(folder=harness.REPO / "completions/zsh"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ,
+                struct.pack("HHHH", 24, 200, 0, 0))
+    shell = subprocess.Popen(
+        ["zsh", "-d", "-i"], stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+        env={**harness.base_environment(), **env, "TERM": "dumb",
+             "ZDOTDIR": str(rc.parent)})
+    os.close(theirs)
+    seen = b""
+
+    def until(pattern):
+        nonlocal seen
+        end = time.monotonic() + 30
+        while not (found := re.search(pattern, seen)):
+            assert time.monotonic() < end, seen
+            if select.select([ours], [], [], 0.2)[0]:
+                seen += os.read(ours, 65536)
+        return found
+
+    def typed(text):
+        nonlocal seen
+        seen = b""
+        os.write(ours, text.encode() + b"\t\x18")
+        return until(rb"<<(.*)>>").group(1).decode()
+
+    try:
+        until(b"ready")
+        yield typed
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
+
+
 @harness.needs("zsh")
-def test_zsh_completion_parses():
-    script = harness.REPO / "completions/zsh/_cabinetctl"
-    subprocess.run(["zsh", "-n", str(script)], check=True, timeout=30)
+def test_zsh_completion(daemon, work):
+    d = daemon([ECHO, {**ECHO, "name": "daytime", "protocol": "daytime"}],
+               workers=1)
+    links = work / "bin"
+    links.mkdir()
+    (links / "cabinetctl").symlink_to(CTL)
+    at = f"cabinetctl --socket {d.control} "
+    with zsh(work, {"PATH": f"{links}:/usr/bin:/bin"}) as typed:
+        assert typed("cabinetctl rel") == "cabinetctl reload "
+        assert typed("cabinetctl --js") == "cabinetctl --json "
+        assert typed(at + "disable d") == at + "disable daytime "
+        assert typed(at + "explain ::1 e") == at + "explain ::1 echo "
+        assert typed(at + "log-level w") == at + "log-level warning "
+        with tcp(port_of(d, "echo")) as sock:
+            assert echoes(sock)
+            assert typed(at + "kill ") == \
+                f"{at}kill {connections(d)[0]['id']} "
