@@ -22,6 +22,10 @@ struct rate_limit rate_make(uint32_t count, uint32_t period_ms, uint32_t burst);
 /* That of one source: twice as many at once as per period, since clients come in bursts. */
 struct rate_limit rate_make_source(uint32_t count, uint32_t period_ms);
 
+/* Replies to one source's datagrams, where a service sets no rate of its own. */
+#define RATE_DATAGRAMS           10
+#define RATE_DATAGRAMS_PERIOD_MS 1000
+
 /* Whether rate_take would succeed with this arrival time. */
 bool
 rate_allows(uint64_t tat, const struct rate_limit *limit, uint64_t now_ns);

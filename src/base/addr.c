@@ -143,6 +143,13 @@ peer_text(const struct cab_peer *peer, char *dst, size_t cap)
 	return dst;
 }
 
+char *
+peer_source_text(const struct cab_peer *peer, char *dst, size_t cap)
+{
+	return peer->family == AF_UNIX ? peer_text(peer, dst, cap) :
+					 peer_ip_text(peer, dst, cap);
+}
+
 void
 peer_cut(struct cab_peer *peer, unsigned bits)
 {

@@ -63,6 +63,9 @@ void peer_to_sockaddr(const struct cab_peer *peer, struct cab_sockaddr *ret);
 char *peer_ip_text(const struct cab_peer *peer, char *dst, size_t cap);
 char *peer_text(const struct cab_peer *peer, char *dst, size_t cap);
 
+/* Who it is, in words that tell sources apart: as peer_ip_text, but "uid:1000". */
+char *peer_source_text(const struct cab_peer *peer, char *dst, size_t cap);
+
 /* Keeps the first bits of an IPv4 or IPv6 address, and drops its zone; leaves other peers and the port alone. */
 void peer_cut(struct cab_peer *peer, unsigned bits);
 

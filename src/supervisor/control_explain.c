@@ -26,14 +26,14 @@ struct check {
 	char rule[TEXT], now[TEXT];
 };
 
-#define CHECKS_MOST 6
+#define CHECKS_MOST 7
 
 struct explanation {
 	struct control *control;
 	struct apply_service service;
 	struct cab_peer peer;
 	struct check checks[CHECKS_MOST];
-	size_t n;
+	size_t n, deciding; /* the verdict is that of the first so many */
 };
 
 static struct check *
@@ -124,8 +124,8 @@ check_count(struct explanation *e, const char *name, int64_t limit,
 }
 
 static void
-check_rate(struct explanation *e, const char *name, const struct cab_rate *rate,
-    const struct rate_limit *limit, uint64_t tat)
+check_rate(struct explanation *e, const char *name, const char *option,
+    const struct cab_rate *rate, const struct rate_limit *limit, uint64_t tat)
 {
 	struct check *check = add(e, name);
 	uint64_t now = control_now_us() * 1000;
@@ -136,7 +136,7 @@ check_rate(struct explanation *e, const char *name, const struct cab_rate *rate,
 		return;
 	}
 	check->good = rate_allows(tat, limit, now);
-	snprintf(check->rule, sizeof(check->rule), "limits.%s %s", name,
+	snprintf(check->rule, sizeof(check->rule), "limits.%s %s", option,
 	    str_format_rate(text, sizeof(text), rate->count, rate->period_ms));
 	if (check->good)
 		snprintf(check->now, sizeof(check->now), "below it");
@@ -146,28 +146,87 @@ check_rate(struct explanation *e, const char *name, const struct cab_rate *rate,
 		    (tat - now - limit->burst_ns) / 1000000 + 1);
 }
 
-/* As admission does, in that order. */
 static void
-run_checks(struct explanation *e)
+check_source_rate(
+    struct explanation *e, const char *name, const struct cab_rate *rate)
+{
+	const struct board_source *source = source_of(e);
+	struct rate_limit limit = rate_make_source(rate->count, rate->period_ms);
+
+	check_rate(e, name, "per_source_rate", rate, &limit,
+	    source != NULL ? atomic_load(&source->rate_tat) : 0);
+}
+
+static void
+check_connections(struct explanation *e)
 {
 	const struct cab_limits *limits = &e->service.conf->limits;
-	const struct cab_rate *per_source = &limits->per_source_rate;
 	const struct board_source *source = source_of(e);
 	struct rate_limit rate;
 
-	check_state(e);
-	check_access(e);
 	check_count(e, "per_source", limits->per_source,
 	    source != NULL ? atomic_load(&source->active) : 0, false);
-	rate = rate_make_source(per_source->count, per_source->period_ms);
-	check_rate(e, "per_source_rate", per_source, &rate,
-	    source != NULL ? atomic_load(&source->rate_tat) : 0);
+	check_source_rate(e, "per_source_rate", &limits->per_source_rate);
 	check_count(e, "connections", limits->connections,
 	    atomic_load(&row_of(e)->active),
 	    limits->on_limit == CAB_ON_LIMIT_QUEUE);
 	rate = rate_make(limits->rate.count, limits->rate.period_ms, 0);
-	check_rate(
-	    e, "rate", &limits->rate, &rate, atomic_load(&row_of(e)->rate_tat));
+	check_rate(e, "rate", "rate", &limits->rate, &rate,
+	    atomic_load(&row_of(e)->rate_tat));
+}
+
+/* Whether one more datagram would be answered. */
+static void
+check_datagrams(struct explanation *e)
+{
+	static const struct cab_rate unless_set = { RATE_DATAGRAMS,
+		RATE_DATAGRAMS_PERIOD_MS }, none = { 0 };
+	const struct cab_limits *limits = &e->service.conf->limits;
+
+	if (e->peer.family == AF_UNIX)
+		check_source_rate(e, "datagrams", &none);
+	else
+		check_source_rate(e, "datagrams",
+		    limits->per_source_rate_set ? &limits->per_source_rate :
+						  &unless_set);
+}
+
+/* How many sockets of the service take datagrams, and how many connections. */
+static void
+count_sockets(const struct explanation *e, size_t *datagrams, size_t *streams)
+{
+	const struct listener *listener;
+
+	*datagrams = *streams = 0;
+	for (size_t i = 0; (listener = apply_socket(e->control->apply,
+				&e->service, i)) != NULL;
+	     i++)
+		if (listener->kind == CAB_UDP || listener->kind == CAB_UNIXGRAM)
+			++*datagrams;
+		else
+			++*streams;
+}
+
+/*
+ * As admission does, in that order.  The verdict is about connections, except
+ * where there can be none.
+ */
+static void
+run_checks(struct explanation *e)
+{
+	size_t datagrams, streams;
+
+	count_sockets(e, &datagrams, &streams);
+	check_state(e);
+	check_access(e);
+	if (streams > 0 || datagrams == 0) {
+		check_connections(e);
+		e->deciding = e->n;
+	}
+	if (datagrams > 0)
+		check_datagrams(e);
+	if (e->deciding == 0)
+		e->deciding = e->n;
 }
 
 static void
@@ -179,7 +238,7 @@ report(struct client *client, const struct explanation *e)
 	const struct check *first = NULL;
 	char text[CAB_PEER_TEXT];
 
-	for (size_t i = 0; i < e->n && first == NULL; i++)
+	for (size_t i = 0; i < e->deciding && first == NULL; i++)
 		if (!e->checks[i].good)
 			first = &e->checks[i];
 	if (first != NULL)
@@ -190,7 +249,7 @@ report(struct client *client, const struct explanation *e)
 	ctl_ok(w);
 	ctl_record(w, "decision",
 	    "address:text service:text verdict:text reason:text");
-	ctl_text(w, peer_ip_text(&e->peer, text, sizeof(text)));
+	ctl_text(w, peer_source_text(&e->peer, text, sizeof(text)));
 	ctl_text(w, e->service.conf->name);
 	ctl_text(w, verdict);
 	ctl_text(w, first != NULL ? first->name : NULL);

@@ -478,7 +478,7 @@ source_text(const struct cab_peer *peer, char *dst, size_t cap)
 	struct cab_prefix prefix = { .family = AF_INET6, .bits = 64 };
 
 	if (peer->family != AF_INET6)
-		return peer_ip_text(peer, dst, cap);
+		return peer_source_text(peer, dst, cap);
 	memcpy(prefix.ip, peer->ip, 8);
 	return prefix_text(&prefix, dst, cap);
 }

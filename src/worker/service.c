@@ -14,8 +14,6 @@
 #include "worker/service.h"
 
 /* DESIGN section 5: replies a second to one datagram source, and the burst. */
-#define DATAGRAM_RATE  10
-#define DATAGRAM_BURST 20
 
 static uint32_t
 limit_of(int64_t value)
@@ -42,7 +40,7 @@ running_init(struct cab_running *running, const struct cab_service *conf,
 	running->source_rate = rate_make_source(source->count, source->period_ms);
 	running->datagram_rate = conf->limits.per_source_rate_set ?
 	    running->source_rate :
-	    rate_make(DATAGRAM_RATE, 1000, DATAGRAM_BURST);
+	    rate_make_source(RATE_DATAGRAMS, RATE_DATAGRAMS_PERIOD_MS);
 }
 
 int

@@ -572,6 +572,71 @@ def test_explain_counts_as_admission_does(daemon):
         assert decision("127.0.0.1", "queue") == ("waits", "connections")
 
 
+def test_sources_of_unix_clients_are_users(daemon, work):
+    """Told apart as they are counted."""
+    at = work / "e.sock"
+    d = daemon([{**ECHO, "listen": (f"unix://{at}",)}], workers=1)
+    head = ask(d, "explain", "uid:1234", "echo")["decision"]
+    assert head["address"] == "uid:1234" and head["verdict"] == "admitted"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(at))
+        assert echoes(sock)
+        assert ask(d, "top")["sources"] == [
+            {"source": f"uid:{os.getuid()}", "connections": 1}]
+
+
+def test_explain_datagrams(daemon, work):
+    """Their rate is a rule of its own, also where connections have none."""
+    both = ("tcp://127.0.0.1:0", "udp://127.0.0.1:0")
+    d = daemon([{**ECHO, "listen": both},
+                {**ECHO, "name": "set", "listen": ("udp://127.0.0.1:0",),
+                 "limits": {"per_source_rate": "1/h"}},
+                {**ECHO, "name": "free", "listen": both,
+                 "limits": {"per_source_rate": "0"}}], workers=2)
+
+    def checks(address, name):
+        reply = ask(d, "explain", address, name)
+        return reply["decision"], {c["check"]: c for c in reply["checks"]}
+    head, rules = checks("127.0.0.4", "echo")
+    assert list(rules) == ["state", "access", "per_source", "per_source_rate",
+                           "connections", "rate", "datagrams"]
+    assert rules["per_source_rate"]["rule"] == "no limit"
+    assert rules["datagrams"]["rule"] == "limits.per_source_rate 10/s"
+    assert rules["datagrams"]["now"] == "below it"
+    assert head["verdict"] == "admitted"
+    assert checks("uid:0", "echo")[1]["datagrams"]["rule"] == "no limit"
+    assert checks("127.0.0.4", "free")[1]["datagrams"]["rule"] == "no limit"
+
+    head, rules = checks("127.0.0.4", "set")
+    assert list(rules) == ["state", "access", "datagrams"]
+    assert (head["verdict"], head["reason"]) == ("admitted", None)
+    with harness.udp(port_of(d, "set", "udp"), source="127.0.0.4") as sock:
+        for _ in range(2):
+            sock.send(b"x")
+            assert sock.recv(1) == b"x"
+    head, rules = checks("127.0.0.4", "set")
+    assert (head["verdict"], head["reason"]) == ("refused", "datagrams")
+    assert rules["datagrams"]["result"] == "fail"
+    assert rules["datagrams"]["rule"] == "limits.per_source_rate 1/h"
+    assert rules["datagrams"]["now"].startswith("reached, for ")
+    assert checks("127.0.0.5", "set")[0]["verdict"] == "admitted"
+
+
+def test_explain_counts_datagrams_with_connections(daemon):
+    """As they are charged: one rate of the source for both."""
+    d = daemon([{**ECHO, "listen": ("tcp://127.0.0.1:0", "udp://127.0.0.1:0"),
+                 "limits": {"per_source_rate": "1/h"}}], workers=1)
+    with harness.udp(port_of(d, "echo", "udp")) as sock:
+        for _ in range(2):
+            sock.send(b"x")
+            assert sock.recv(1) == b"x"
+    reply = ask(d, "explain", "127.0.0.1", "echo")
+    assert reply["decision"]["reason"] == "per_source_rate"
+    assert [c["check"] for c in reply["checks"] if c["result"] == "fail"] == [
+        "per_source_rate", "datagrams"]
+
+
 # ---------------------------------------------------------------- log level, top
 
 def test_log_level(daemon):

@@ -49,12 +49,14 @@ writes_peers(void **state)
 	assert_string_equal(peer_ip_text(&p, out, sizeof(out)), "192.0.2.1");
 	p = peer("::1", 65535);
 	assert_string_equal(peer_text(&p, out, sizeof(out)), "[::1]:65535");
+	assert_string_equal(peer_source_text(&p, out, sizeof(out)), "::1");
 	p = peer("fe80::1%3", 1);
 	assert_string_equal(peer_text(&p, out, sizeof(out)), "[fe80::1%3]:1");
 	assert_string_equal(peer_ip_text(&p, out, sizeof(out)), "fe80::1%3");
 	p = (struct cab_peer){ .family = AF_UNIX, .cred = { 1000, 100, 42 } };
 	assert_string_equal(peer_text(&p, out, sizeof(out)), "uid:1000");
 	assert_string_equal(peer_ip_text(&p, out, sizeof(out)), "unix");
+	assert_string_equal(peer_source_text(&p, out, sizeof(out)), "uid:1000");
 	p = (struct cab_peer){ .family = AF_VSOCK, .vsock = { 3, 1024 } };
 	assert_string_equal(peer_text(&p, out, sizeof(out)), "vsock:3:1024");
 	p = (struct cab_peer){ .family = AF_UNSPEC };
