@@ -201,18 +201,40 @@ run_drain(struct client *client)
 	report_state(client, service.conf->name, "draining");
 }
 
+/* It is not disabled by hand, or not any more: what the configuration says of it counts. */
+static void
+report_enabled(struct client *client, const char *name)
+{
+	struct apply_service service;
+	uint32_t flags;
+
+	if (!client_service(client, name, &service))
+		return;
+	if (!service.conf->enabled) {
+		client_refuse(client, CTL_REFUSED,
+		    "service \"%s\" is disabled in the configuration, %s:%d: set "
+		    "enabled there and reload",
+		    name, service.conf->file, service.conf->line);
+		return;
+	}
+	/* Enabled is enabled: a drain from before is over as well. */
+	flags = atomic_fetch_and(
+	    flags_of(client, service.slot), ~(uint32_t)BOARD_DRAINING);
+	if (flags & BOARD_DRAINING)
+		log_switched(name, "takes new clients again");
+	report_state(client, name, "serving");
+}
+
 /* What a switch has come to. */
 static void
 switched(struct client *client, bool off)
 {
 	const char *name = client->request.words[1];
-	struct apply_service service;
 
-	/* Enabled is enabled: a drain from before is over as well. */
-	if (!off && find_service(client, name, &service))
-		atomic_fetch_and(
-		    flags_of(client, service.slot), ~(uint32_t)BOARD_DRAINING);
-	report_state(client, name, off ? "disabled" : "serving");
+	if (off)
+		report_state(client, name, "disabled");
+	else
+		report_enabled(client, name);
 }
 
 static bool
@@ -273,30 +295,14 @@ run_enable(struct client *client)
 {
 	const struct control_setup *setup = &client->control->setup;
 	const char *name = argument(client, 0);
-	struct apply_service service;
-	uint32_t flags = 0;
 
 	if (is_stopping(client))
 		return;
 	/* One that was disabled may have left the configuration since. */
-	if (setup->is_off(setup->arg, name)) {
+	if (setup->is_off(setup->arg, name))
 		control_turn(client);
-		return;
-	}
-	if (!client_service(client, name, &service))
-		return;
-	if (!service.conf->enabled) {
-		client_refuse(client, CTL_REFUSED,
-		    "service \"%s\" is disabled in the configuration, %s:%d: set "
-		    "enabled there and reload",
-		    name, service.conf->file, service.conf->line);
-		return;
-	}
-	flags = atomic_fetch_and(
-	    flags_of(client, service.slot), ~(uint32_t)BOARD_DRAINING);
-	if (flags & BOARD_DRAINING)
-		log_switched(name, "takes new clients again");
-	report_state(client, name, "serving");
+	else
+		report_enabled(client, name);
 }
 
 /* ---- one connection --------------------------------------------------------------------- */

@@ -453,8 +453,28 @@ def test_enable_that_cannot_bind(daemon):
 
 def test_disabled_in_the_configuration(daemon):
     d = daemon([{**ECHO, "enabled": False}], workers=1)
-    error = ask(d, "enable", "echo", status=1)["error"]
-    assert re.search(rf"{re.escape(str(d.config))}:\d+", error), error
+    place = rf"disabled in the configuration, {re.escape(str(d.config))}:\d+"
+    assert re.search(place, ask(d, "enable", "echo", status=1)["error"])
+    # Nor does it serve because a switch by hand has been undone.
+    for _ in range(2):
+        assert ask(d, "disable", "echo")["service"]["state"] == "disabled"
+        assert re.search(place, ask(d, "enable", "echo", status=1)["error"])
+        assert service(d, "echo")["state"] == "disabled"
+    d.write([ECHO])
+    ctl(d, "reload")
+    assert service(d, "echo")["state"] == "serving"
+
+
+def test_enable_what_has_left_the_configuration(daemon):
+    d = daemon([ECHO, {**ECHO, "name": "other"}], workers=1)
+    ctl(d, "disable", "echo")
+    d.write([{**ECHO, "name": "other"}])
+    ctl(d, "reload")
+    assert "no service" in ask(d, "enable", "echo", status=1)["error"]
+    # It is not disabled any more, all the same.
+    d.write([ECHO])
+    ctl(d, "reload")
+    assert service(d, "echo")["state"] == "serving"
 
 
 def test_switches_at_once(daemon):
