@@ -44,7 +44,7 @@ struct end_reason {
 };
 
 static const struct end_reason
-    by_hand = { "ended", "" },
+    by_hand = { "ended", " by hand" },
     timed_out = { "timeout", " because its time (timeouts.total) was up" },
     drained = { "ended", " because its service was changed or dropped" };
 
@@ -134,7 +134,7 @@ micros(const struct timeval *tv)
 	return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
 }
 
-/* "ended with status 3", "was ended by signal 9 (KILL)". */
+/* "ended with status 3", "was ended by signal 15 (TERM) by hand". */
 static const char *
 status_text(
     char *dst, size_t cap, int status, const struct end_reason *why)
@@ -142,7 +142,8 @@ status_text(
 	const char *name;
 
 	if (WIFEXITED(status)) {
-		snprintf(dst, cap, "ended with status %d", WEXITSTATUS(status));
+		snprintf(dst, cap, "ended with status %d%s", WEXITSTATUS(status),
+		    why == &by_hand ? why->text : "");
 		return dst;
 	}
 	name = sigabbrev_np(WTERMSIG(status));
@@ -172,6 +173,22 @@ left_out(struct launcher *l, const struct program *program)
 	return true;
 }
 
+/* As it should end, if nobody asked it to. */
+static bool
+ended_well(const struct program *program, int status)
+{
+	return program->why != &by_hand && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0;
+}
+
+static enum cab_log_level
+level_of(const struct program *program, int status)
+{
+	if (program->why == &by_hand || ended_well(program, status))
+		return CAB_LOG_INFO;
+	return WIFEXITED(status) ? CAB_LOG_NOTICE : CAB_LOG_WARNING;
+}
+
 static const char *
 verdict_of(const struct program *program, bool good)
 {
@@ -189,10 +206,8 @@ log_end(struct launcher *l, const struct program *program, int status,
 	const struct cab_service_log *log = &program->service->conf->log;
 	struct service_state *s = program->service->state;
 	uint64_t us = (cab_clock.mono_ns - program->started_ns) / 1000;
-	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	enum cab_log_level level = good ? CAB_LOG_INFO :
-	    WIFEXITED(status)           ? CAB_LOG_NOTICE :
-					  CAB_LOG_WARNING;
+	bool good = ended_well(program, status);
+	enum cab_log_level level = level_of(program, status);
 	char what[128], more[64];
 	struct event event;
 	uint32_t held = 0;

@@ -252,17 +252,38 @@ reasons_text(uint32_t reasons, char *dst, size_t cap)
 	return dst;
 }
 
-static uint64_t
-seconds(uint64_t ms)
+/*
+ * "55 refused from 192.0.2.0/24 in 0.009 s (access rules)", and when it is over
+ * ", then no more", with the total where that is another one.
+ */
+static const char *
+flood_text(const struct flood_summary *flood, const char *network,
+    const char *reasons, char *dst, size_t cap)
 {
-	return ms < 1000 ? 1 : (ms + 500) / 1000;
+	char count[CAB_GROUPED], total[CAB_GROUPED], all[80] = "";
+
+	event_grouped(count, flood->count);
+	event_grouped(total, flood->total);
+	if (flood->ended && flood->total != flood->count)
+		snprintf(all, sizeof(all),
+		    ": %s in %" PRIu64 ".%03" PRIu64 " s altogether", total,
+		    flood->total_ms / 1000, flood->total_ms % 1000);
+	if (flood->ended && flood->count == 0)
+		snprintf(dst, cap, "no more refused from %s%s", network, all);
+	else
+		snprintf(dst, cap,
+		    "%s refused from %s in %" PRIu64 ".%03" PRIu64
+		    " s%s%s%s%s%s",
+		    count, network, flood->ms / 1000, flood->ms % 1000,
+		    reasons[0] ? " (" : "", reasons, reasons[0] ? ")" : "",
+		    flood->ended ? ", then no more" : "", all);
+	return dst;
 }
 
 static void
 log_flood(const struct board *board, const struct flood_summary *flood)
 {
-	char network[CAB_PEER_TEXT] = "other networks", reasons[256], end[96] = "";
-	char count[CAB_GROUPED], total[CAB_GROUPED];
+	char network[CAB_PEER_TEXT] = "other networks", reasons[256], text[512];
 	struct board_label label = { .name = "" };
 	struct event event;
 
@@ -279,19 +300,13 @@ log_flood(const struct board *board, const struct flood_summary *flood)
 	event_number(&event, FIELD_COUNT, flood->count);
 	event_number(&event, FIELD_TOTAL, flood->total);
 	event_number(&event, FIELD_DURATION_US, flood->ms * 1000);
-	if (flood->ended)
-		snprintf(end, sizeof(end),
-		    ": that was the last of %s in %" PRIu64 " s",
-		    event_grouped(total, flood->total), seconds(flood->total_ms));
 	event_log(&event, CAB_LOG_NOTICE,
 	    flood->others   ? EVENT_FLOOD_OTHERS :
 		flood->ended ? EVENT_FLOOD_ENDED :
 			       EVENT_FLOOD,
-	    "%s%s%s%s refused from %s in %" PRIu64 " s%s%s%s%s",
-	    label.name[0] ? "service " : "", label.name,
-	    label.name[0] ? ": " : "", event_grouped(count, flood->count),
-	    network, seconds(flood->ms), reasons[0] ? " (" : "", reasons,
-	    reasons[0] ? ")" : "", end);
+	    "%s%s%s%s", label.name[0] ? "service " : "", label.name,
+	    label.name[0] ? ": " : "",
+	    flood_text(flood, network, reasons, text, sizeof(text)));
 }
 
 void

@@ -514,7 +514,29 @@ def test_kill_ends_a_program(daemon):
         ctl(d, "kill", row["id"])
         assert gone(sock)
         wait_until(lambda: not process.alive(), "the program has ended")
+    # Asked for, so nothing to warn of.
+    d.wait_log("info: service cat: program was ended by signal 15 .TERM. "
+               "by hand after")
     assert "timeouts.total" not in d.log()
+
+
+def test_kill_of_a_program_that_ends_by_itself(daemon):
+    """Whatever status it ends with; sampling does not hide what was done by
+    hand."""
+    d = daemon([{**cat(), "log": {"connections": True, "sample": 1000},
+                 "name": f"exits{status}",
+                 "exec": program("/bin/sh", "-c", f"trap 'exit {status}' TERM;"
+                                 " echo ready; sleep 1000 & wait")}
+                for status in (0, 3)], workers=1)
+    for status in (0, 0, 3):
+        with tcp(port_of(d, f"exits{status}")) as sock:
+            assert receive(sock, 6) == b"ready\n"
+            ctl(d, "kill", connections(d)[0]["id"])
+            assert gone(sock)
+    d.wait_log("info: service exits3: program ended with status 3 by hand")
+    wait_until(lambda: d.log().count(
+        "info: service exits0: program ended with status 0 by hand") == 2,
+        "both are logged")
 
 
 def test_kill_ends_a_program_that_does_not_want_to(daemon):
