@@ -79,6 +79,13 @@ void cab_deadline(struct cab_conn *conn, uint64_t ms);
 /* More input than was read may be on its way (a refused body): after FINISH drain it briefly, so that closing does not reset the reply. */
 void cab_linger(struct cab_conn *conn);
 
+/*
+ * The peer has said that it sends nothing after what was read (HTTP's
+ * Connection: close, SMTP's QUIT): after FINISH the end may leave together with the
+ * last bytes without regard to input that breaks that word.
+ */
+void cab_no_more_input(struct cab_conn *conn);
+
 /* One log record with the connection's fields, gated per service. Peer bytes must come through str_escape. */
 void cab_log(struct cab_conn *conn, enum cab_log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -147,8 +147,7 @@ turn_make(struct cab_conn *conn, const struct http_request *req)
 		.conn = conn,
 		.service = service_of(conn),
 		.req = req,
-		.keep = req->keep_alive && !state->last &&
-		    !cab_replaced(conn),
+		.keep = req->keep_alive && !state->last && !cab_replaced(conn),
 	};
 }
 
@@ -159,7 +158,13 @@ respond(struct cab_conn *conn, const struct http_request *req)
 	struct http_turn turn = turn_make(conn, req);
 
 	answer(&turn);
-	return turn.keep ? CAB_READ : CAB_FINISH;
+	if (turn.keep)
+		return CAB_READ;
+	/* Who says close sends no further request (RFC 9112, 9.6), and before
+	 * HTTP/1.1 nobody did who had not asked. */
+	if (!req->keep_alive)
+		cab_no_more_input(conn);
+	return CAB_FINISH;
 }
 
 /*

@@ -52,7 +52,7 @@ struct cab_proto {
 	/* Streams.  input is required; NULL elsewhere means: opened READ, drained READ, ended FINISH, expired DROP. */
 	enum cab_verdict (*opened)(struct cab_conn *conn);  /* once, before any byte */
 	enum cab_verdict (*input)(struct cab_conn *conn);   /* there are bytes that it has not seen */
-	enum cab_verdict (*drained)(struct cab_conn *conn); /* after WAIT, or after output was held up: all has gone */
+	enum cab_verdict (*drained)(struct cab_conn *conn); /* after WAIT, or after output or others held input up: all has gone */
 	enum cab_verdict (*ended)(struct cab_conn *conn);   /* the peer half-closed; all input was offered before */
 	enum cab_verdict (*expired)(struct cab_conn *conn, enum cab_expiry why);
 	void (*closed)(struct cab_conn *conn); /* last call, always made if opened was: release what the state owns */

@@ -29,6 +29,8 @@
 #define SMTP_SKIP_MAX 65536
 /* Replies to one pipelined group that may wait for the peer to read. */
 #define SMTP_QUEUE_MAX 16384
+/* Commands and pieces of messages after which others may have their turn. */
+#define SMTP_GROUP 64
 /* A message must arrive with so many bytes a second on average over any idle time. */
 #define SMTP_MIN_RATE 64
 
@@ -257,7 +259,9 @@ smtp_input(struct cab_conn *conn)
 	bool partial = false;
 	const char *p;
 
-	while (v == CAB_READ && !partial && cab_peek(conn, &p) > 0) {
+	for (unsigned i = 0; i < SMTP_GROUP && v == CAB_READ && !partial &&
+	     cab_peek(conn, &p) > 0;
+	     i++) {
 		if (cab_queued(conn) > SMTP_QUEUE_MAX)
 			v = CAB_WAIT;
 		else if (st->phase == SMTP_TEXT)

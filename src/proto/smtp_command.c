@@ -317,6 +317,7 @@ smtp_quit(struct cab_conn *conn, struct cab_slice args)
 {
 	(void)args;
 	smtp_write(conn, smtp_service(conn)->quit);
+	cab_no_more_input(conn);
 	return CAB_FINISH;
 }
 

@@ -352,8 +352,9 @@ accept_one(struct cab_worker *worker, struct listener *listener)
 {
 	struct cab_running *running = listener->running;
 	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
-	/* Once it leaves there is no queue to wait in. */
+	/* Who will not be served has nothing to wait for. */
 	bool queue = running->max_connections && !listener->leaving &&
+	    !accept_drains(worker, running) &&
 	    running->conf->limits.on_limit == CAB_ON_LIMIT_QUEUE;
 	struct cab_peer peer;
 	int fd;

@@ -20,6 +20,9 @@
 /* Reads that one readiness may use, as long as each fills the buffer: there is
  * more then, and asking the loop would only say so. */
 #define CONN_READS 8
+/* Rounds of input, as pipelined requests make them, and files that one
+ * readiness may use before others get their turn. */
+#define CONN_INPUTS 16
 
 static void conn_park(struct cab_conn *conn);
 
@@ -137,15 +140,16 @@ conn_linger(struct cab_conn *conn)
 	struct conn_engine *engine = conn->running->engine;
 
 	conn_leave(conn);
+	/* First, as what is corked would go with the reset. */
+	engine->transport->half_close(conn);
 	if (engine->lingering >= engine->max_lingering) {
 		conn_free(conn);
 		return;
 	}
-	engine->transport->half_close(conn);
 	engine->lingering++;
 	conn->phase = CONN_LINGERING;
 	conn->bytes_in = 0; /* counted again, for CONN_LINGER_BYTES */
-	conn->waiting = conn->held_up = false;
+	conn->waiting = conn->held_up = conn->yields = false;
 	conn->expired = true;
 	conn->deadline_ms = clock_ms() + CONN_LINGER_MS;
 	conn_park(conn);
@@ -163,6 +167,10 @@ conn_finish(struct cab_conn *conn)
 	} else if (!conn->at_end && (conn->linger || view->n > 0)) {
 		conn_linger(conn);
 	} else {
+		/* Input that comes this moment would make closing a reset,
+		 * which throws away what is corked. */
+		if (conn->corked && !conn->at_end && !conn->no_more)
+			conn->running->engine->transport->half_close(conn);
 		conn_free(conn);
 	}
 }
@@ -269,6 +277,7 @@ offer_input(struct cab_conn *conn)
 	const struct conn_view *view = &conn->running->engine->view;
 	const struct conn_stage *stage = &conn->running->engine->stage;
 	enum cab_verdict v = CAB_READ;
+	unsigned left = CONN_INPUTS;
 	size_t before;
 
 	do {
@@ -277,11 +286,16 @@ offer_input(struct cab_conn *conn)
 		/* A file that waits holds a descriptor: let there be one for
 		 * each connection, not one for each pipelined request. */
 		if (v == CAB_READ && stage->n_items > 0 &&
-		    stage->items[stage->n_items - 1].fd >= 0 &&
-		    output_flush(conn) < 0)
-			conn->fault = true;
-	} while (v == CAB_READ && view->n > 0 && view->n < before &&
-	    !conn->out && !conn->fault);
+		    stage->items[stage->n_items - 1].fd >= 0) {
+			left = 1;
+			if (output_flush(conn, false) < 0)
+				conn->fault = true;
+		}
+		if (v != CAB_READ || view->n == 0 || view->n >= before ||
+		    conn->out || conn->fault)
+			return v;
+	} while (--left > 0);
+	conn->yields = true;
 	return v;
 }
 
@@ -299,7 +313,7 @@ offer_drained(struct cab_conn *conn)
 {
 	const struct cab_proto *proto = conn->running->proto;
 
-	conn->held_up = conn->waiting = false;
+	conn->held_up = conn->waiting = conn->yields = false;
 	return proto->drained ? proto->drained(conn) : CAB_READ;
 }
 
@@ -327,9 +341,10 @@ conn_carry_on(struct cab_conn *conn, enum cab_verdict v)
 	for (unsigned turn = 0;; turn++) {
 		v = offer_all(conn, v);
 		wrote = stage->n_items > 0;
-		if (v == CAB_DROP || conn->fault || output_flush(conn) < 0) {
+		if (v == CAB_DROP || conn->fault ||
+		    output_flush(conn, v == CAB_FINISH) < 0) {
 			conn_end(conn,
-			    conn->fault           ? CONN_END_FAULT :
+			    conn->fault       ? CONN_END_FAULT :
 				v == CAB_DROP ? CONN_END_DROPPED :
 						CONN_END_RESET);
 			return false;
@@ -339,7 +354,7 @@ conn_carry_on(struct cab_conn *conn, enum cab_verdict v)
 			return false;
 		}
 		conn->waiting = v == CAB_WAIT;
-		conn->held_up = conn->out ||
+		conn->held_up = conn->out || conn->yields ||
 		    (conn->waiting && wrote && turn >= CONN_TURNS);
 		if (conn->held_up || !conn->waiting || !wrote)
 			break;
@@ -478,7 +493,7 @@ conn_refuse(struct conn_engine *engine, struct cab_running *running, int fd,
 		return;
 	}
 	/* The words are short and the socket is new: what does not fit now is not worth keeping. */
-	(void)engine->transport->send(conn, &iov, 1, false);
+	(void)engine->transport->send(conn, &iov, 1, true);
 	conn_linger(conn);
 }
 

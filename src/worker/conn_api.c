@@ -132,6 +132,12 @@ cab_deadline(struct cab_conn *conn, uint64_t ms)
 }
 
 void
+cab_no_more_input(struct cab_conn *conn)
+{
+	conn->no_more = true;
+}
+
+void
 cab_linger(struct cab_conn *conn)
 {
 	conn->linger = true;

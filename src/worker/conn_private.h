@@ -64,7 +64,7 @@ struct conn_stash {
 struct conn_transport {
 	/* Bytes, 0 at the end, -EAGAIN or -errno. */
 	ssize_t (*recv)(struct cab_conn *conn, void *buf, size_t n);
-	/* more: a file follows at once.  Bytes taken, -EAGAIN or -errno. */
+	/* more: a file or the end follows at once.  Bytes taken, -EAGAIN or -errno. */
 	ssize_t (*send)(struct cab_conn *conn, const struct iovec *iov,
 	    int n_iov, bool more);
 	/* Bytes taken (0: the file ended early), -EAGAIN or -errno. */
@@ -88,6 +88,10 @@ struct cab_conn {
 	bool opened : 1;  /* opened() was called, so closed() must be */
 	bool waiting : 1; /* the protocol said WAIT */
 	bool held_up : 1; /* output was held up: drained() is due when it has gone */
+	bool yields : 1; /* there is input to go on with, but others come first */
+	bool corked : 1; /* the last bytes wait for the end, to leave with it */
+	bool shut : 1; /* half_close was called */
+	bool no_more : 1; /* the peer said that it sends nothing more */
 	bool fault : 1;  /* a write could not be kept */
 	bool linger : 1; /* drain input before closing */
 	bool expired : 1; /* a timeout has struck: only deadline_ms counts from now on */
@@ -190,8 +194,12 @@ void conn_kill(struct cab_conn *conn);
 
 /* output.c: staging, flushing and the queue. */
 void output_begin(struct conn_engine *engine, struct cab_conn *conn);
-/* Sends what is staged, queues what remains. 0, or -errno when the peer is gone or memory ran out. */
-int output_flush(struct cab_conn *conn);
+/*
+ * Sends what is staged, queues what remains. 0, or -errno when the peer is gone
+ * or memory ran out.  last: the end follows at once; on TCP the kernel may keep
+ * the bytes until then (corked), so half_close or close must be called.
+ */
+int output_flush(struct cab_conn *conn, bool last);
 /* Sends from the queue: 0 when it is empty now, -EAGAIN while it is not, -errno. */
 int output_drain(struct cab_conn *conn);
 /* Frees what is queued or staged for the connection, descriptors included. */

@@ -15,10 +15,13 @@
 #include "worker/datagram.h"
 #include "worker/handoff.h"
 #include "worker/loop.h"
+#include "worker/metrics.h"
 #include "worker/record.h"
+#include "worker/transport.h"
 #include "worker/worker.h"
 
-#define EVENTS 256
+#define EVENTS          256
+#define EVENTS_PER_BEAT 16
 
 int
 loop_watch_source(struct cab_worker *worker, int fd, struct loop_source *source,
@@ -122,6 +125,15 @@ dispatch(
 	}
 }
 
+/* Shows that this worker makes progress. */
+static void
+beat(struct cab_worker *worker)
+{
+	clock_tick();
+	atomic_store_explicit(&worker->board->roles[worker->slot].beat_ms,
+	    clock_ms(), memory_order_relaxed);
+}
+
 void
 worker_loop(struct cab_worker *worker)
 {
@@ -133,11 +145,14 @@ worker_loop(struct cab_worker *worker)
 		int n = epoll_wait(
 		    worker->epoll, events, EVENTS, loop_timeout(worker));
 
-		clock_tick();
-		atomic_store_explicit(&worker->board->roles[worker->slot].beat_ms,
-		    clock_ms(), memory_order_relaxed);
-		for (int i = 0; i < n; i++)
+		beat(worker);
+		for (int i = 0; i < n; i++) {
 			dispatch(worker, &events[i], &turn);
+			/* A full batch of costly requests is no hang. */
+			if (i % EVENTS_PER_BEAT == EVENTS_PER_BEAT - 1)
+				beat(worker);
+		}
+		worker_metrics_forget();
 		engine_timers(&worker->engine);
 		if (turn.wake &&
 		    read(worker->wakes[worker->slot], &woken, sizeof(woken)) > 0)
@@ -150,6 +165,7 @@ worker_loop(struct cab_worker *worker)
 		worker_turn(worker);
 		record_turn(worker);
 		accept_beat(worker);
+		transport_close_shut();
 		/* Last, because all of the above may free a place. */
 		accept_turn(worker);
 		atomic_store_explicit(

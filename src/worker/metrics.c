@@ -9,12 +9,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "stats/metrics.h"
 #include "worker/accept.h"
 #include "worker/metrics.h"
 
-int
-worker_metrics(struct conn_engine *engine, struct cab_buf *out)
+/* What was rendered in this turn: it takes long enough that asking for it over
+ * and over in one would keep others waiting. */
+static struct cab_buf kept;
+
+static int
+render(struct conn_engine *engine, struct cab_buf *out)
 {
 	const struct cab_worker *worker = worker_of(engine);
 	struct metrics_listener *queues;
@@ -37,4 +42,23 @@ worker_metrics(struct conn_engine *engine, struct cab_buf *out)
 	r = metrics_render(&view, out);
 	free(queues);
 	return r;
+}
+
+int
+worker_metrics(struct conn_engine *engine, struct cab_buf *out)
+{
+	int r = buf_len(&kept) > 0 ? 0 : render(engine, &kept);
+
+	if (r < 0) {
+		worker_metrics_forget();
+		return r;
+	}
+	return buf_append(out, buf_slice(&kept).p, buf_len(&kept));
+}
+
+void
+worker_metrics_forget(void)
+{
+	if (buf_len(&kept) > 0)
+		buf_release(&kept);
 }

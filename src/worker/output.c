@@ -122,11 +122,11 @@ file_part(const struct out_item *item)
 
 /* Sends one item of memory, as most replies are; the same results as send_items. */
 static int
-send_one(struct cab_conn *conn, struct out_item *item)
+send_one(struct cab_conn *conn, struct out_item *item, bool more)
 {
 	const struct conn_transport *transport = conn->running->engine->transport;
 	struct iovec iov = { (void *)(uintptr_t)item->p, item->n };
-	ssize_t sent = transport->send(conn, &iov, 1, false);
+	ssize_t sent = transport->send(conn, &iov, 1, more);
 
 	if (sent < 0)
 		return (int)sent;
@@ -139,7 +139,7 @@ send_one(struct cab_conn *conn, struct out_item *item)
 /* Sends from the front of the items; consumes what was taken from them. 0 all
  * gone, -EAGAIN (later, at the latest in the next turn), -errno. */
 static int
-send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
+send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool more)
 {
 	const struct conn_transport *transport = conn->running->engine->transport;
 
@@ -152,7 +152,7 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
 		if (run)
 			sent = send_memory(conn,
 			    (const struct out_item *const *)&items[i], run,
-			    i + run < n);
+			    more || i + run < n);
 		else
 			sent = transport->send_file(conn, items[i]->fd,
 			    items[i]->offset, file_part(items[i]));
@@ -170,7 +170,7 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
 			items[i]->n -= take;
 			left -= take;
 			if (items[i]->n)
-				return run || left == 0 ? -EAGAIN : -EIO;
+				return -EAGAIN;
 			i++;
 			if (left == 0)
 				break;
@@ -179,21 +179,31 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n)
 	return 0;
 }
 
+/* Bytes and end can share a segment; elsewhere the kernel knows no such thing. */
+static bool
+can_cork(const struct cab_conn *conn)
+{
+	return conn->peer.family == AF_INET || conn->peer.family == AF_INET6;
+}
+
 int
-output_flush(struct cab_conn *conn)
+output_flush(struct cab_conn *conn, bool last)
 {
 	struct conn_stage *stage = stage_of(conn);
 	static struct out_item *items[STAGE_ITEMS]; /* likewise */
 	int r = conn->out ? -EAGAIN : 0;
+	bool more;
 
 	if (stage->n_items == 0)
 		return 0;
+	more = last && stage->items[stage->n_items - 1].p && can_cork(conn);
 	for (unsigned i = 0; i < stage->n_items; i++)
 		items[i] = &stage->items[i];
 	if (r == 0 && stage->n_items == 1 && stage->items[0].p)
-		r = send_one(conn, items[0]);
+		r = send_one(conn, items[0], more);
 	else if (r == 0)
-		r = send_items(conn, items, stage->n_items);
+		r = send_items(conn, items, stage->n_items, more);
+	conn->corked = more && r == 0;
 	if (r == -EAGAIN) {
 		r = 0;
 		for (unsigned i = 0; i < stage->n_items && r == 0; i++) {
@@ -219,7 +229,7 @@ output_drain(struct cab_conn *conn)
 		for (struct out_chunk *c = conn->out; c && n < STAGE_ITEMS;
 		     c = c->next)
 			items[n++] = &c->item;
-		r = send_items(conn, items, n);
+		r = send_items(conn, items, n, false);
 		while (conn->out && conn->out->item.n == 0)
 			queue_pop(conn);
 		if (r < 0)
@@ -271,7 +281,7 @@ stage_room(struct cab_conn *conn, size_t n)
 		return false;
 	if (stage->n_items < STAGE_ITEMS && stage->n_bytes + n <= STAGE_BYTES)
 		return true;
-	if (output_flush(conn) < 0)
+	if (output_flush(conn, false) < 0)
 		conn->fault = true;
 	return !conn->fault;
 }

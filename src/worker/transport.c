@@ -5,14 +5,23 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "worker/transport.h"
 
 static int engine_epoll = -1;
+
+/* Sockets that are shut and not yet closed; no more than descriptors stay
+ * reserved (worker.c). */
+#define SHUT_MAX 16
+static int shut_fds[SHUT_MAX];
+static unsigned n_shut;
 
 void
 transport_use_epoll(int epoll)
@@ -57,12 +66,56 @@ static void
 socket_half_close(struct cab_conn *conn)
 {
 	(void)shutdown(conn->fd, SHUT_WR);
+	conn->shut = true;
 }
 
 static void
 socket_close(struct cab_conn *conn)
 {
-	conn->fd = fd_close(conn->fd);
+	if (!conn->shut) {
+		conn->fd = fd_close(conn->fd);
+		return;
+	}
+	if (n_shut == SHUT_MAX)
+		transport_close_shut();
+	shut_fds[n_shut++] = conn->fd;
+	conn->fd = -1;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void
+close_run(const int *fds, unsigned n)
+{
+	if (n > 1 && syscall(SYS_close_range, fds[0], fds[n - 1], 0U) == 0)
+		return;
+	/* One, or a kernel before Linux 5.9. */
+	for (unsigned i = 0; i < n; i++)
+		fd_close(fds[i]);
+}
+
+void
+transport_close_shut(void)
+{
+	unsigned n = n_shut, run;
+
+	n_shut = 0;
+	if (n > 1)
+		qsort(shut_fds, n, sizeof(shut_fds[0]), by_number);
+	/* Those of one burst were accepted with numbers that follow each other. */
+	for (unsigned from = 0; from < n; from += run) {
+		for (run = 1; from + run < n &&
+		     shut_fds[from + run] == shut_fds[from] + (int)run;
+		     run++)
+			continue;
+		close_run(&shut_fds[from], run);
+	}
 }
 
 static int

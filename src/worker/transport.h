@@ -11,4 +11,10 @@
 void transport_use_epoll(int epoll);
 extern const struct conn_transport transport_socket;
 
+/*
+ * Closes the sockets whose own side was shut before, together: the peer has its
+ * end already and waits for nothing.  Once in each turn of the loop.
+ */
+void transport_close_shut(void);
+
 #endif

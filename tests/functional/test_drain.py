@@ -341,6 +341,24 @@ def test_where_clients_wait_for_places_they_are_told_at_the_end(daemon):
         sock.close()
 
 
+def test_a_drain_by_hand_tells_who_waits_for_a_place(daemon):
+    """Those before it in the queue, and those that come after it."""
+    port = free_port()
+    running = daemon(services=[
+        {"name": "mail", "listen": f"tcp://127.0.0.1:{port}",
+         "protocol": "smtp", "smtp": {"hostname": "mx.example.org"},
+         "limits": {"connections": 1, "on_limit": "queue"}}], workers=1)
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(tcp(port))
+        assert first.recv(4) == b"220 "
+        waiting = stack.enter_context(tcp(port))
+        ctl(running, "drain", "mail")
+        assert receive_all(waiting).startswith(b"421 ")
+        assert receive_all(stack.enter_context(tcp(port))).startswith(b"421 ")
+        first.sendall(b"QUIT\r\n")
+        assert b"221 " in receive_all(first)
+
+
 def test_a_unix_socket_that_goes_has_its_queue_served(daemon, work):
     path = work / "s.sock"
     service = {"name": "svc", "listen": f"unix://{path}", "protocol": "echo",

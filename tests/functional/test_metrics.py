@@ -402,6 +402,23 @@ def test_http_head_and_methods(daemon):
         assert client.ask("/metrics?x=1").status == 200
 
 
+def test_http_asked_for_over_and_over_in_one_go(daemon):
+    """A text that takes long to make is no way to make a worker look stuck."""
+    many = [{**ECHO, "name": f"echo{i}"} for i in range(100)]
+    d = daemon([WEB, *many], workers=1)
+    worker = d.workers()[0].pid
+    count = 2000
+    with tcp(port_of(d, "web")) as sock:
+        sock.sendall(count * b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        seen = b""
+        while seen.count(b"HTTP/1.1 200 OK\r\n") < count:
+            part = sock.recv(1 << 20)
+            assert part
+            seen += part
+    assert value(metrics(d), "cabinetd_role_hangs_total") == 0
+    assert d.workers()[0].pid == worker
+
+
 def test_http_while_the_supervisor_is_stopped(daemon):
     d = daemon([WEB], workers=1)
     port = port_of(d, "web")

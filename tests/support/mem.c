@@ -34,6 +34,7 @@ struct mem_conn {
 	struct mem_service *service;
 	struct cab_conn *conn; /* NULL once closed */
 	struct cab_buf in, out;
+	struct cab_buf held; /* sent with "more follows", and nothing has yet */
 	size_t window, step;
 	bool eof, reset, shut;
 	unsigned writes;
@@ -69,6 +70,14 @@ mem_recv(struct cab_conn *conn, void *buf, size_t n)
 	return (ssize_t)n;
 }
 
+static void
+mem_push(struct mem_conn *m)
+{
+	assert(
+	    buf_append(&m->out, buf_slice(&m->held).p, buf_len(&m->held)) == 0);
+	buf_clear(&m->held);
+}
+
 static ssize_t
 mem_take(struct mem_conn *m, const void *p, size_t n)
 {
@@ -76,7 +85,7 @@ mem_take(struct mem_conn *m, const void *p, size_t n)
 		n = m->window;
 	if (m->window != SIZE_MAX)
 		m->window -= n;
-	assert(buf_append(&m->out, p, n) == 0);
+	assert(buf_append(&m->held, p, n) == 0);
 	return (ssize_t)n;
 }
 
@@ -86,7 +95,6 @@ mem_send(struct cab_conn *conn, const struct iovec *iov, int n_iov, bool more)
 	struct mem_conn *m = mem_of(conn);
 	ssize_t total = 0;
 
-	(void)more;
 	if (m->reset)
 		return -EPIPE;
 	if (m->window == 0)
@@ -96,9 +104,13 @@ mem_send(struct cab_conn *conn, const struct iovec *iov, int n_iov, bool more)
 		ssize_t n = mem_take(m, iov[i].iov_base, iov[i].iov_len);
 
 		total += n;
-		if ((size_t)n < iov[i].iov_len)
+		if ((size_t)n < iov[i].iov_len) {
+			more = false; /* what fills the buffer is sent */
 			break;
+		}
 	}
+	if (!more)
+		mem_push(m);
 	return total;
 }
 
@@ -118,21 +130,31 @@ mem_send_file(struct cab_conn *conn, int fd, off_t offset, size_t n)
 	got = pread(fd, part, n, offset);
 	if (got < 0)
 		return -errno;
-	return mem_take(m, part, (size_t)got);
+	got = mem_take(m, part, (size_t)got);
+	mem_push(m);
+	return got;
 }
 
 static void
 mem_half_close_ours(struct cab_conn *conn)
 {
-	mem_of(conn)->shut = true;
+	struct mem_conn *m = mem_of(conn);
+
+	m->shut = true;
+	mem_push(m);
 }
 
+/* As TCP does it: over unread input, closing is a reset, and what was not sent
+ * is lost; unless the peer had promised that there would be none. */
 static void
 mem_close(struct cab_conn *conn)
 {
 	struct mem_conn *m = mem_of(conn);
 
+	if (buf_len(&m->in) > 0 && !conn->no_more)
+		buf_clear(&m->held);
 	m->shut = true;
+	mem_push(m);
 	m->conn = NULL;
 }
 
@@ -463,5 +485,6 @@ mem_free(struct mem_conn *conn)
 			table[i] = NULL;
 	buf_release(&conn->in);
 	buf_release(&conn->out);
+	buf_release(&conn->held);
 	free(conn);
 }

@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import signal
 import sys
 import time
@@ -112,6 +113,10 @@ def whole_machine():
     if not Path("/run/systemd/system").is_dir() and \
             not Path("/sys/fs/cgroup").is_mount():
         give_up("no control groups are mounted on /sys/fs/cgroup")
+    if subprocess.run(["unshare", "--user", "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode:
+        give_up("no user namespaces can be made here, as below chroot(2), "
+                "and the units need some")
     machine = rig.Machine(_build_tree())
     try:
         machine.__enter__()

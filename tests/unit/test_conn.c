@@ -509,6 +509,104 @@ files_go_out_in_order_and_a_short_one_drops(void **state)
 	mem_service_free(s);
 }
 
+static enum cab_verdict
+answer_input(struct cab_conn *conn)
+{
+	const char *p;
+
+	cab_consume(conn, cab_peek(conn, &p));
+	cab_write(conn, "bye", 3);
+	return CAB_FINISH;
+}
+
+/* The last bytes wait to leave with the end, and a reset would throw them away. */
+static void
+last_bytes_survive_input_that_nobody_reads(void **state)
+{
+	static const struct cab_proto answer = { .desc = { .name = "answer" },
+		.input = answer_input };
+	struct mem_service *s = mem_service_new(&answer, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	mem_feed_split(c, "xy", 2, 1);
+	assert_output(c, "bye");
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+static unsigned taken;
+
+/* One byte at a time, as requests are taken from a pipeline. */
+static enum cab_verdict
+bytewise_input(struct cab_conn *conn)
+{
+	const char *p;
+
+	assert_true(cab_peek(conn, &p) > 0);
+	cab_write(conn, p, 1);
+	cab_consume(conn, 1);
+	taken++;
+	return CAB_READ;
+}
+
+static enum cab_verdict
+bytewise_ended(struct cab_conn *conn)
+{
+	cab_printf(conn, ".%u", taken);
+	return CAB_FINISH;
+}
+
+/* Sixteen in a turn: each turn is one write. */
+static void
+pipelined_requests_leave_others_their_turn(void **state)
+{
+	static const struct cab_proto bytewise = { .desc = { .name = "bytewise" },
+		.input = bytewise_input,
+		.ended = bytewise_ended };
+	struct mem_service *s = mem_service_new(&bytewise, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+	char data[100], want[110];
+
+	(void)state;
+	taken = 0;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)('a' + i % 26);
+	mem_feed(c, data, sizeof(data));
+	assert_int_equal(mem_writes(c), (100 + 15) / 16);
+	assert_int_equal(mem_stashed(c), 0);
+	snprintf(want, sizeof(want), "%.100s.100", data);
+	mem_half_close(c);
+	assert_output(c, want);
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
+/* The end comes while requests wait for their turn, and waits for them. */
+static void
+end_waits_for_pipelined_requests(void **state)
+{
+	static const struct cab_proto bytewise = { .desc = { .name = "bytewise" },
+		.input = bytewise_input,
+		.ended = bytewise_ended };
+	struct mem_service *s = mem_service_new(&bytewise, NULL, NULL, -1);
+	struct mem_conn *c = mem_open(s);
+
+	(void)state;
+	taken = 0;
+	mem_window(c, 0);
+	mem_feed(c, "0123456789012345678901234567890123456789", 40);
+	mem_half_close(c);
+	assert_false(mem_closed(c));
+	mem_window(c, SIZE_MAX);
+	assert_output(c, "0123456789012345678901234567890123456789.40");
+	assert_true(mem_closed(c));
+	mem_free(c);
+	mem_service_free(s);
+}
+
 int
 main(void)
 {
@@ -527,6 +625,9 @@ main(void)
 		cmocka_unit_test(too_much_output_is_a_fault_and_input_is_bounded),
 		cmocka_unit_test(protocol_that_never_consumes_is_cut),
 		cmocka_unit_test(files_go_out_in_order_and_a_short_one_drops),
+		cmocka_unit_test(last_bytes_survive_input_that_nobody_reads),
+		cmocka_unit_test(pipelined_requests_leave_others_their_turn),
+		cmocka_unit_test(end_waits_for_pipelined_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
