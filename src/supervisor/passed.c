@@ -6,6 +6,8 @@
 #include "supervisor/passed.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,15 +92,67 @@ collect(struct passed *passed, int fd, char *name)
 	return true;
 }
 
+static bool
+variable_number(const char *name, int64_t most, int64_t *ret)
+{
+	const char *text = getenv(name);
+
+	return text != NULL &&
+	    str_to_i64((struct cab_slice){ text, strlen(text) }, ret) == 0 &&
+	    *ret > 0 && *ret <= most;
+}
+
+/* Which of the variables does not fit, and why. */
+static void
+explain(char why[PASSED_WHY])
+{
+	const char *bad = NULL, *value;
+	int64_t n = 0;
+	int fd = SD_LISTEN_FDS_START;
+	char shown[128];
+
+	if (!variable_number("LISTEN_PID", INT_MAX, &n))
+		bad = "LISTEN_PID";
+	else if (!variable_number(
+		     "LISTEN_FDS", INT_MAX - SD_LISTEN_FDS_START, &n))
+		bad = "LISTEN_FDS";
+	while (bad == NULL && fd < SD_LISTEN_FDS_START + n &&
+	    fcntl(fd, F_GETFD) >= 0)
+		fd++;
+	value = getenv(bad != NULL ? bad : "LISTEN_FDNAMES");
+	value = value != NULL ? value : "";
+	str_escape(shown, sizeof(shown), value, strlen(value));
+	if (bad != NULL)
+		snprintf(why, PASSED_WHY, "%s is \"%s\", not a number from 1 on",
+		    bad, shown);
+	else if (fd < SD_LISTEN_FDS_START + n)
+		snprintf(why, PASSED_WHY,
+		    "LISTEN_FDS is %d, so descriptors %d to %d should have been "
+		    "passed, but %d is not open",
+		    (int)n, SD_LISTEN_FDS_START,
+		    SD_LISTEN_FDS_START + (int)n - 1, fd);
+	else
+		snprintf(why, PASSED_WHY,
+		    "LISTEN_FDNAMES is \"%s\", which is not a list of %d name%s "
+		    "with colons between them, as LISTEN_FDS says",
+		    shown, (int)n, n == 1 ? "" : "s");
+}
+
 int
-passed_collect(struct passed *ret)
+passed_collect(struct passed *ret, char why[PASSED_WHY])
 {
 	struct passed passed = { 0 };
 	char **names = NULL;
 	char shown[128];
 	int n;
 
-	n = sd_listen_fds_with_names(1, &names);
+	n = sd_listen_fds_with_names(0, &names);
+	if (n < 0 && n != -ENOMEM)
+		explain(why);
+	else if (n < 0)
+		snprintf(why, PASSED_WHY, "%s", strerror(-n));
+	if (n >= 0)
+		(void)sd_listen_fds(1);
 	if (n <= 0) {
 		*ret = passed;
 		return n;
@@ -121,6 +175,7 @@ passed_collect(struct passed *ret)
 	free(names);
 	if (passed.v == NULL || passed.others == NULL) {
 		passed_release(&passed);
+		snprintf(why, PASSED_WHY, "%s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
 	*ret = passed;

@@ -37,12 +37,14 @@ struct passed {
 	size_t n_others;
 };
 
+#define PASSED_WHY 256
+
 /*
  * Collects them and clears the variables that announced them.  What is not a
  * listening socket of a kind we know, nor from our store, is closed with a
- * warning.  0 or -errno.
+ * warning.  0 or -errno; then why says in words what is wrong.
  */
-int passed_collect(struct passed *ret);
+int passed_collect(struct passed *ret, char why[PASSED_WHY]);
 
 /* What kind of listening socket a descriptor is: 0, or -EPROTOTYPE if none of ours. */
 int passed_classify(int fd, struct passed_socket *ret);

@@ -881,16 +881,17 @@ static int
 run_serve(struct supervisor *self)
 {
 	struct reader_result first = { .snapshot_fd = -1 };
+	char why[PASSED_WHY] = "";
 	int r;
 
 	process_settle();
 	confine_look(&self->confine);
 	r = block_signals();
 	if (r == 0)
-		r = passed_collect(&self->passed);
+		r = passed_collect(&self->passed, why);
 	if (r < 0) {
 		log_event(CAB_LOG_ERR, EVENT_CANNOT_START, "cannot start: %s",
-		    strerror(-r));
+		    why[0] != '\0' ? why : strerror(-r));
 		return EXIT_FAILURE;
 	}
 	heritage_find(&self->heritage, &self->passed);

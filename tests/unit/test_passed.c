@@ -163,10 +163,10 @@ test_nothing(void **state)
 {
 	struct passed passed = { 0 };
 	struct cab_listen listen = by_name("x");
-	char text[16];
+	char text[16], why[PASSED_WHY];
 
 	(void)state;
-	assert_int_equal(passed_collect(&passed), 0);
+	assert_int_equal(passed_collect(&passed, why), 0);
 	assert_int_equal(passed.n, 0);
 	assert_null(passed_find(&passed, &listen, 0));
 	assert_string_equal(passed_names(&passed, text, sizeof(text)), "none");
@@ -181,7 +181,7 @@ as_systemd_does(void)
 	int fds[3] = { bound(SOCK_STREAM, true), bound(SOCK_DGRAM, false),
 		open("/dev/null", O_RDONLY) };
 	struct passed passed = { 0 };
-	char pid[16];
+	char pid[16], why[PASSED_WHY];
 
 	/* Out of the way first, then to 3, 4 and 5. */
 	for (int i = 0; i < 3; i++)
@@ -192,7 +192,7 @@ as_systemd_does(void)
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "3", 1);
 	setenv("LISTEN_FDNAMES", "web:dns:junk", 1);
-	if (passed_collect(&passed) != 0)
+	if (passed_collect(&passed, why) != 0)
 		return 1;
 	if (passed.n != 2 || strcmp(passed.v[0].name, "web") != 0 ||
 	    strcmp(passed.v[1].name, "dns") != 0)
