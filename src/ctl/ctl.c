@@ -16,6 +16,8 @@
 #include "ctl/render.h"
 #include "ctl/top.h"
 
+#define OPTIONS "js:hV"
+
 struct invocation {
 	const char *socket;
 	bool json;
@@ -205,21 +207,31 @@ help(void)
 	    client_default_path(path, sizeof(path)));
 }
 
+/* Says what is wrong; hint: where to read how it is right. */
 static int
-usage(const char *fmt, const char *a, const char *b)
+refuse(const struct invocation *inv, const char *text, bool hint)
 {
-	char text[512];
+	if (inv->json) {
+		json_error(stdout, CTL_USAGE, text);
+	} else if (hint) {
+		complain(text);
+		fputs("Try cabinetctl --help.\n", stderr);
+	} else {
+		fprintf(stderr, "%s\n", text);
+	}
+	return finish(CTL_USAGE);
+}
 
-	if (b != NULL)
-		snprintf(text, sizeof(text), "%s \"%s\"; did you mean \"%s\"?",
-		    fmt, a, b);
-	else if (a != NULL)
-		snprintf(text, sizeof(text), "%s \"%s\"", fmt, a);
+/* What a "?" of getopt_long means, which may be seen before the option "json". */
+static void
+describe_option(char **argv, char *dst, size_t cap)
+{
+	if (optopt == 0)
+		snprintf(dst, cap, "there is no option \"%s\"", argv[optind - 1]);
+	else if (strchr(OPTIONS, optopt) != NULL)
+		snprintf(dst, cap, "option \"-%c\" takes no value", optopt);
 	else
-		snprintf(text, sizeof(text), "%s", fmt);
-	complain(text);
-	fputs("Try cabinetctl --help.\n", stderr);
-	return CTL_USAGE;
+		snprintf(dst, cap, "there is no option \"-%c\"", optopt);
 }
 
 /* 0, or what is wrong has been said. */
@@ -228,16 +240,22 @@ check_words(const struct invocation *inv)
 {
 	const struct ctl_verb *verb;
 	const char *near = NULL;
+	char text[512];
 
 	if (inv->n == 0)
-		return usage("which verb?", NULL, NULL);
+		return refuse(inv, "which verb?", true);
 	verb = ctl_verb_find(inv->words[0], &near);
-	if (verb == NULL)
-		return usage("there is no verb", inv->words[0], near);
+	if (verb == NULL) {
+		snprintf(text, sizeof(text), "there is no verb \"%s\"%s%s%s",
+		    inv->words[0], near != NULL ? "; did you mean \"" : "",
+		    near != NULL ? near : "", near != NULL ? "\"?" : "");
+		return refuse(inv, text, true);
+	}
 	if (inv->n - 1 < verb->min || inv->n - 1 > verb->max) {
-		fprintf(stderr, "usage: cabinetctl %s%s%s\n", verb->name,
-		    verb->arguments[0] != '\0' ? " " : "", verb->arguments);
-		return CTL_USAGE;
+		snprintf(text, sizeof(text), "usage: cabinetctl %s%s%s",
+		    verb->name, verb->arguments[0] != '\0' ? " " : "",
+		    verb->arguments);
+		return refuse(inv, text, false);
 	}
 	return 0;
 }
@@ -252,12 +270,12 @@ ctl_main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	char path[256];
+	char path[256], wrong[256] = "";
 	struct invocation inv = { .socket = client_default_path(
 				      path, sizeof(path)) };
 	int c, r;
 
-	while ((c = getopt_long(argc, argv, "js:hV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":" OPTIONS, options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			inv.json = true;
@@ -271,11 +289,15 @@ ctl_main(int argc, char **argv)
 		case 'V':
 			printf("cabinetctl %s\n", PACKAGE_VERSION);
 			return finish(CTL_OK);
+		case ':':
+			snprintf(wrong, sizeof(wrong), "--socket takes a path");
+			break;
 		default:
-			fputs("Try cabinetctl --help.\n", stderr);
-			return CTL_USAGE;
+			describe_option(argv, wrong, sizeof(wrong));
 		}
 	}
+	if (wrong[0] != '\0')
+		return refuse(&inv, wrong, true);
 	inv.words = (const char *const *)(argv + optind);
 	inv.n = (size_t)(argc - optind);
 	r = check_words(&inv);

@@ -21,11 +21,12 @@ render_for(FILE *out)
 {
 	const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
 	bool terminal = isatty(fileno(out)) == 1;
+	bool ansi = terminal && term != NULL && strcmp(term, "dumb") != 0;
 
 	return (struct render){ .out = out,
 		.terminal = terminal,
-		.colour = terminal && (no_colour == NULL || !no_colour[0]) &&
-		    term != NULL && strcmp(term, "dumb") != 0 };
+		.ansi = ansi,
+		.colour = ansi && (no_colour == NULL || !no_colour[0]) };
 }
 
 /* ---- values ---------------------------------------------------------------------- */
@@ -94,13 +95,21 @@ show_time(const struct render *render, char *dst, size_t cap, uint64_t ms)
 {
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
+	size_t n = 0;
 
 	/* Without a blank in a pipe, where columns are told apart by them. */
-	if (localtime_r(&seconds, &tm) == NULL ||
-	    strftime(dst, cap,
-		render->terminal ? "%Y-%m-%d %H:%M:%S" : "%Y-%m-%dT%H:%M:%S%z",
-		&tm) == 0)
+	if (localtime_r(&seconds, &tm) != NULL)
+		n = strftime(dst, cap,
+		    render->terminal ? "%Y-%m-%d %H:%M:%S" :
+				       "%Y-%m-%dT%H:%M:%S%z",
+		    &tm);
+	if (n == 0)
 		snprintf(dst, cap, "%" PRIu64, ms);
+	else if (!render->terminal && n + 1 < cap) {
+		/* RFC 3339 has a colon in "+00:00", strftime has none. */
+		memmove(dst + n - 1, dst + n - 2, 3);
+		dst[n - 2] = ':';
+	}
 }
 
 static void

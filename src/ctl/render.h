@@ -14,6 +14,7 @@
 struct render {
 	FILE *out;
 	bool terminal; /* headings, round figures, columns without values left out */
+	bool ansi;     /* a terminal that takes control sequences */
 	bool colour;
 };
 

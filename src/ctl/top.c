@@ -177,10 +177,13 @@ compare(const void *a, const void *b)
 
 /* ---- the picture ------------------------------------------------------------------------ */
 
-/* Lines that fit; on a terminal each is cleared to its end. */
+/* Lines that fit; where they replace others, each is cleared to its end. */
 struct screen {
 	struct render render;
 	int lines, columns; /* left; 0 columns: no limit */
+	bool live;          /* drawn over and over */
+	int name;           /* columns for the name of a service */
+	unsigned most;      /* rank of what there is room for */
 };
 
 static void __attribute__((format(printf, 2, 3)))
@@ -198,15 +201,59 @@ line(struct screen *screen, const char *fmt, ...)
 	if (screen->columns > 0 && n > screen->columns)
 		text[screen->columns] = '\0';
 	render_text(&screen->render, text);
-	fputs(screen->render.terminal ? "\033[K\n" : "\n", screen->render.out);
+	fputs(screen->live ? "\033[K\n" : "\n", screen->render.out);
 }
 
+/* What stands behind the name of a service; the highest ranks give way first. */
+static const struct column {
+	const char *heading;
+	int width; /* negative: to the left */
+	enum count count; /* COUNTS: its state */
+	unsigned rank;
+} shown[] = {
+	{ "STATE", -8, COUNTS, 5 },
+	{ "ACTIVE", 6, ACTIVE, 0 },
+	{ "ACCEPTED", 9, ACCEPTED, 1 },
+	{ "DATAGRAMS", 9, DATAGRAMS, 6 },
+	{ "REFUSED", 9, REFUSED, 2 },
+	{ "IN", 8, RECEIVED, 3 },
+	{ "OUT", 8, SENT, 4 },
+};
+#define SHOWN     (sizeof(shown) / sizeof(shown[0]))
+#define NAME_MIN  12
+#define NAME_MOST 32
+#define NAME_PIPE 255
+
+static void
+fit(struct screen *screen)
+{
+	int taken;
+
+	screen->most = SHOWN;
+	do {
+		screen->most--;
+		taken = 0;
+		for (size_t i = 0; i < SHOWN; i++)
+			if (shown[i].rank <= screen->most)
+				taken += abs(shown[i].width) + 1;
+	} while (screen->columns > 0 && screen->most > 0 &&
+	    screen->columns < taken + NAME_MIN);
+	screen->name = screen->columns - taken;
+	if (screen->columns == 0 || screen->name > NAME_MOST)
+		screen->name = NAME_MOST;
+	else if (screen->name < NAME_MIN)
+		screen->name = NAME_MIN;
+}
+
+/* Round and with its unit for people, else the number alone. */
 static const char *
-rate_text(char dst[32], double rate, bool bytes)
+rate_text(const struct screen *screen, char dst[32], double rate, bool bytes)
 {
 	char size[24];
 
-	if (bytes)
+	if (!screen->render.terminal)
+		snprintf(dst, 32, bytes ? "%.0f" : "%.1f", rate);
+	else if (bytes)
 		snprintf(dst, 32, "%s/s",
 		    render_size(size, sizeof(size), (uint64_t)rate));
 	else
@@ -215,25 +262,46 @@ rate_text(char dst[32], double rate, bool bytes)
 	return dst;
 }
 
-static void
-draw_row(struct screen *screen, const char *name, const char *state,
-    const struct service *s)
+static const char *
+cell_text(const struct screen *screen, const struct service *s,
+    enum count count, char dst[32])
 {
-	char accepted[32], datagrams[32], refused[32], in[32], out[32];
+	if (count == COUNTS)
+		return s->state;
+	if (count != ACTIVE)
+		return rate_text(screen, dst, s->rates[count],
+		    count == RECEIVED || count == SENT);
+	snprintf(dst, 32, "%" PRIu64, s->counts[ACTIVE]);
+	return dst;
+}
 
-	line(screen, "%-20.20s %-8.8s %8" PRIu64 " %10s %10s %10s %9s %9s",
-	    name, state, s->counts[ACTIVE],
-	    rate_text(accepted, s->rates[ACCEPTED], false),
-	    rate_text(datagrams, s->rates[DATAGRAMS], false),
-	    rate_text(refused, s->rates[REFUSED], false),
-	    rate_text(in, s->rates[RECEIVED], true),
-	    rate_text(out, s->rates[SENT], true));
+/* NULL: the headings. */
+static void
+draw_row(struct screen *screen, const struct service *s)
+{
+	int longest = screen->render.terminal ? screen->name : NAME_PIPE;
+	char text[NAME_PIPE + 1 + SHOWN * 34], cell[32];
+	size_t n;
+
+	n = (size_t)snprintf(text, sizeof(text), "%-*.*s", screen->name, longest,
+	    s != NULL ? s->name : "SERVICE");
+	for (size_t i = 0; i < SHOWN; i++)
+		if (shown[i].rank <= screen->most)
+			n += (size_t)snprintf(text + n, sizeof(text) - n,
+			    " %*.32s", shown[i].width,
+			    s != NULL ?
+				cell_text(screen, s, shown[i].count, cell) :
+				shown[i].heading);
+	line(screen, "%s", text);
 }
 
 static void
 draw_sources(struct screen *screen, const struct sample *sample)
 {
 	const struct ctl_data *data = ctl_reply_table(&sample->reply, "sources");
+	int width = screen->columns > 0 && screen->columns < 49 ?
+	    screen->columns - 9 :
+	    40;
 	size_t source, n;
 
 	if (data == NULL || data->n_rows == 0)
@@ -243,9 +311,11 @@ draw_sources(struct screen *screen, const struct sample *sample)
 	if (source == data->n_columns || n == data->n_columns)
 		return;
 	line(screen, "%s", "");
-	line(screen, "%-40s %8s", "SOURCE", "ACTIVE");
+	if (screen->render.terminal)
+		line(screen, "%-*s %8s", width, "SOURCE", "ACTIVE");
 	for (size_t i = 0; i < data->n_rows; i++)
-		line(screen, "%-40.40s %8s", ctl_field_at(data, i, source)->text,
+		line(screen, "%-*.40s %8s", width,
+		    ctl_field_at(data, i, source)->text,
 		    ctl_field_at(data, i, n)->text);
 }
 
@@ -260,34 +330,42 @@ lines_of_sources(const struct screen *screen, const struct sample *sample)
 }
 
 static void
-draw(struct screen *screen, struct sample *sample)
+draw_head(struct screen *screen, const struct sample *sample)
 {
-	struct service all = { .name = "all" };
-	char up[48], now[16] = "";
 	time_t seconds = (time_t)(sample->time_ms / 1000);
+	char up[48], now[16] = "";
 	struct tm tm;
-	int keep;
 
 	if (localtime_r(&seconds, &tm) != NULL)
 		(void)strftime(now, sizeof(now), "%H:%M:%S", &tm);
+	line(screen, "cabinetd at %s, up %s, workers %" PRIu64 ", services %zu",
+	    now, render_duration(up, sizeof(up), sample->uptime_ms),
+	    sample->workers, sample->n);
+	line(screen, "%s", "");
+	draw_row(screen, NULL);
+}
+
+static void
+draw(struct screen *screen, struct sample *sample)
+{
+	struct service all = { .name = "(all)",
+		.state = screen->render.terminal ? "" : "-" };
+	int keep;
+
 	for (size_t i = 0; i < sample->n; i++)
 		for (unsigned k = 0; k < COUNTS; k++) {
 			all.counts[k] += sample->services[i].counts[k];
 			all.rates[k] += sample->services[i].rates[k];
 		}
 	qsort(sample->services, sample->n, sizeof(*sample->services), compare);
-	line(screen, "cabinetd at %s, up %s, workers %" PRIu64 ", services %zu",
-	    now, render_duration(up, sizeof(up), sample->uptime_ms),
-	    sample->workers, sample->n);
-	line(screen, "%s", "");
-	line(screen, "%-20s %-8s %8s %10s %10s %10s %9s %9s", "SERVICE",
-	    "STATE", "ACTIVE", "ACCEPTED", "DATAGRAMS", "REFUSED", "IN", "OUT");
-	draw_row(screen, "(all)", "", &all);
+	fit(screen);
+	if (screen->render.terminal)
+		draw_head(screen, sample);
+	draw_row(screen, &all);
 	keep = lines_of_sources(screen, sample);
 	for (size_t i = 0; i < sample->n; i++)
-		if (!screen->render.terminal || screen->lines > keep)
-			draw_row(screen, sample->services[i].name,
-			    sample->services[i].state, &sample->services[i]);
+		if (screen->lines > keep)
+			draw_row(screen, &sample->services[i]);
 	draw_sources(screen, sample);
 }
 
@@ -357,6 +435,8 @@ screen_now(struct render render)
 {
 	struct winsize size = { .ws_row = 0 };
 
+	if (!render.terminal)
+		return (struct screen){ .render = render };
 	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 	if (size.ws_row == 0)
 		size.ws_row = 24;
@@ -380,6 +460,7 @@ watch(const char *path, struct sample *before, struct render render)
 		struct sample now;
 		int code = sample_take(path, &now, why);
 
+		screen.live = true;
 		fputs("\033[H", render.out);
 		if (code == 0) {
 			make_rates(&now, before);
@@ -401,10 +482,11 @@ once(const char *path, const struct sample *before, struct render render,
     char why[CLIENT_WHY])
 {
 	const struct timespec period = { .tv_sec = PERIOD_MS / 1000 };
-	struct screen screen = { .render = render, .lines = INT32_MAX };
+	struct screen screen = screen_now(render);
 	struct sample now;
 	int code;
 
+	screen.lines = INT32_MAX;
 	(void)nanosleep(&period, NULL);
 	code = sample_take(path, &now, why);
 	if (code == 0) {
@@ -423,7 +505,7 @@ top_run(const char *path)
 	char why[CLIENT_WHY];
 	int code = sample_take(path, &first, why);
 
-	if (code == 0 && render.terminal && isatty(STDIN_FILENO))
+	if (code == 0 && render.ansi && isatty(STDIN_FILENO))
 		watch(path, &first, render);
 	else if (code == 0)
 		code = once(path, &first, render, why);

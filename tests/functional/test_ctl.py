@@ -160,6 +160,16 @@ def test_status_counts_restarts_and_reloads(daemon):
     assert head["last_reload_time"].endswith("Z")
 
 
+def test_times_in_a_pipe(daemon):
+    """As RFC 3339 has them."""
+    d = daemon([ECHO], workers=1)
+    for zone, offset in (("UTC", "+00:00"), ("XYZ3:30", "-03:30")):
+        out = ctl(d, "status", env={"TZ": zone}).out
+        text = re.search(r"^started +(\S+)$", out, re.M).group(1)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
+                            + re.escape(offset), text)
+
+
 def test_services_show_real_addresses_and_counts(daemon, work):
     d = daemon([{**ECHO, "listen": ("tcp://127.0.0.1:0", "udp://127.0.0.1:0",
                                     f"unix://{work}/e.sock")},
@@ -714,10 +724,17 @@ def test_top_in_a_pipe(daemon):
     with tcp(port_of(d, "echo")) as sock:
         assert echoes(sock)
         out = ctl(d, "top").out
-    assert "\033" not in out
-    assert re.search(r"^echo +serving +1 ", out, re.M)
-    assert re.search(r"^mail +serving +0 ", out, re.M)
-    assert re.search(r"^127\.0\.0\.1 +1$", out, re.M)
+    services, _, sources = out.partition("\n\n")
+    rows = [line.split() for line in services.splitlines()]
+    assert [row[:3] for row in rows] == [
+        ["(all)", "-", "1"], ["echo", "serving", "1"],
+        ["mail", "serving", "0"]]
+    for row in rows:
+        assert all(re.fullmatch(r"\d+\.\d", rate) for rate in row[3:6]), row
+        assert all(re.fullmatch(r"\d+", rate) for rate in row[6:]), row
+        assert len(row) == 8
+    assert [line.split() for line in sources.splitlines()] == [
+        ["127.0.0.1", "1"]]
     reply = ask(d, "top")
     assert {c["name"] for c in reply["counters"]} == {"echo", "mail"}
     run_ctl("--socket", d.work / "nothing", "top").status == 2
@@ -758,30 +775,76 @@ def test_top_on_a_terminal(daemon, how):
         os.close(master)
 
 
+def top_on_terminal(d, rows, columns, term="xterm"):
+    """What it shows until it has drawn twice or has ended."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ,
+                struct.pack("HHHH", rows, columns, 0, 0))
+    top = subprocess.Popen(
+        [str(CTL), "--socket", str(d.control), "top"], stdin=slave,
+        stdout=slave, env={**harness.base_environment(), "TERM": term})
+    os.close(slave)
+    shown = b""
+    try:
+        with contextlib.suppress(OSError):  # EIO: it has closed it
+            while shown.count(b"\033[J") < 2:
+                shown += os.read(master, 65536)
+    finally:
+        top.kill()
+        top.wait(10)
+        os.close(master)
+    return shown.decode()
+
+
+def second_picture(shown):
+    picture = shown.split("\033[J")[1].replace("\033[H", "")
+    return [line.replace("\033[K", "") for line in picture.splitlines()]
+
+
 def test_top_on_a_small_terminal(daemon):
     """Sources take no more of it than they need."""
     names = [f"echo{i}" for i in range(9)]
     d = daemon([{**ECHO, "name": name} for name in names], workers=1)
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
     with tcp(port_of(d, "echo4")) as sock:
         assert echoes(sock)
-        top = subprocess.Popen(
-            [str(CTL), "--socket", str(d.control), "top"], stdin=slave,
-            stdout=slave, env={**harness.base_environment(), "TERM": "xterm"})
-        os.close(slave)
-        try:
-            shown = b""
-            while shown.count(b"\033[J") < 2:
-                shown += os.read(master, 65536)
-        finally:
-            top.kill()
-            top.wait(10)
-            os.close(master)
-    lines = shown.split(b"\033[J")[1].decode().splitlines()
-    assert len(lines) < 12 and max(map(len, lines)) < 70, lines
+        lines = second_picture(top_on_terminal(d, 12, 60))
+    assert len(lines) < 12 and max(map(len, lines)) <= 60, lines
     assert sum("echo" in line for line in lines) == 4, lines
     assert sum("127.0.0.1" in line for line in lines) == 1, lines
+
+
+@pytest.mark.parametrize("columns, headings", [
+    (200, "STATE ACTIVE ACCEPTED DATAGRAMS REFUSED IN OUT"),
+    (80, "STATE ACTIVE ACCEPTED DATAGRAMS REFUSED IN OUT"),
+    (70, "STATE ACTIVE ACCEPTED REFUSED IN OUT"),
+    (60, "ACTIVE ACCEPTED REFUSED IN OUT"),
+    (40, "ACTIVE ACCEPTED REFUSED"),
+    (20, "ACTIVE"),
+    (5, "")])
+def test_top_fits_the_terminal(daemon, columns, headings):
+    """Whole columns, or none of them."""
+    d = daemon([{**ECHO, "name": "a-service-with-a-name-longer-than-others"}],
+               workers=1)
+    with tcp(port_of(d, "a-service-with-a-name-longer-than-others")) as sock:
+        assert echoes(sock)
+        lines = second_picture(top_on_terminal(d, 24, columns))
+    assert max(map(len, lines)) <= columns, lines
+    head, = [line for line in lines if line.startswith("SERVI")]
+    assert " ".join(head.split()[1:]) == headings, lines
+    row, = [line for line in lines if line.startswith("a-ser")]
+    if headings:
+        assert len(row.split()) == len(head.split())
+    if columns == 80:
+        assert len(row) == 80 and row.split()[2] == "1"
+
+
+def test_top_on_a_dumb_terminal(daemon):
+    """Nothing that it could not draw: one picture, and the end."""
+    d = daemon([ECHO], workers=1)
+    shown = top_on_terminal(d, 24, 80, "dumb")
+    assert "\033" not in shown
+    assert re.search(r"^SERVICE +STATE ", shown, re.M)
+    assert re.search(r"^echo +serving +0 ", shown, re.M)
 
 
 # ---------------------------------------------------------------- the command line
@@ -804,6 +867,18 @@ def test_usage():
         result = run_ctl(*args)
         assert result.status == 64 and result.err != "", (args, result)
     assert '"status"' in run_ctl("statu").err
+    for args, what in ((("statu",), '"status"'), ((), "verb"),
+                       (("drain",), "drain NAME"), (("-x",), '"-x"'),
+                       (("--nonsense", "status"), '"--nonsense"'),
+                       (("--json=1",), "takes no value"), (("-s",), "path")):
+        for order in (("--json", *args), (*args, "--json")):
+            if order == ("-s", "--json"):  # which is the path
+                continue
+            result = run_ctl(*order)
+            assert result.status == 64 and result.err == "", (order, result)
+            reply = json.loads(result.out)
+            assert reply["ok"] is False and reply["exit"] == 64
+            assert what in reply["error"]
     for words in (("drain", "a b"), ("drain", ""), ("drain", "a\nreload")):
         assert run_ctl("--socket", "/nowhere", *words).status == 64
 
@@ -1175,6 +1250,13 @@ def test_completion(daemon, work):
     assert complete(["cabinetctl", "--socket", "=", str(d.control)[:-1]],
                     env) == [str(d.control)]
     assert complete(["cabinetctl", "--s"], env) == ["--socket"]
+    # Several options behind one dash, and the path behind them.
+    for short in (["-s", str(d.control)], [f"-s{d.control}"],
+                  ["-js", str(d.control)], [f"-js{d.control}"]):
+        assert complete(["cabinetctl", *short, "drain", "d"], env) == [
+            "daytime"]
+        *head, last = short
+        assert complete(["cabinetctl", *head, last[:-1]], env) == [last]
     assert complete([*at, "reload", ""], env) == []
     with tcp(port_of(d, "echo")) as sock:
         assert echoes(sock)
