@@ -16,16 +16,17 @@ STYLES = {
     "tcpserver": (11, "#e08e0b", 0.8), "systemd": (13, "#6b7280", 0.8),
     "socat": (4, "#7c3aed", 0.8), "nginx": (6, "#15803d", 0.8),
     "lighttpd": (8, "#a16207", 0.8), "h2o": (10, "#0e7490", 0.8),
+    "guarded": (12, "#374151", 0.8), "floor": (2, "#374151", 0.9),
 }
 SCRIPT = """set terminal svg size 1000,%(height)d dynamic enhanced \
 font 'sans-serif,13' background '#ffffff'
 set output %(output)s
-set title "CPU time of the server per operation, divided by the floor's\\n\
+set title "CPU time of the server per operation, divided by the floor's or what is named\\n\
 {/*0.8 logarithmic; median of %(rounds)d rounds, bars from the lowest to the \
 highest; Linux %(kernel)s, %(date)s}"
 set logscale x
-set xrange [0.3:%(right)g]
-set xtics (0.3,0.5,0.7,1,1.4,2,3,5,7,10,15,20,30) nomirror
+set xrange [%(left)g:%(right)g]
+set xtics (0.1,0.2,0.3,0.5,0.7,1,1.4,2,3,5,7,10,15,20,30) nomirror
 set yrange [-0.7:%(top)g]
 set ytics (%(tics)s) nomirror
 set grid x lc rgb '#e5e7eb' lt 1
@@ -47,7 +48,7 @@ def draw(bench, lines, path):
     if not cases:
         return
     place = {case.name: len(cases) - 1 - i for i, case in enumerate(cases)}
-    series, highest = {}, 2.0
+    series, lowest, highest = {}, 0.36, 2.0
     for line in lines:
         case = next(c for c in bench.cases if c.name == line["case"])
         if "ratio" not in line or line["contender"] == case.base:
@@ -55,6 +56,7 @@ def draw(bench, lines, path):
         series.setdefault(line["contender"], []).append(
             (line["ratio"], place[case.name] + lane(line["contender"]),
              line["ratio_min"], line["ratio_max"]))
+        lowest = min(lowest, line["ratio_min"])
         highest = max(highest, line["ratio_max"])
     goals = [(goal.limit, place[case.name]) for case in cases
              for goal in case.goals if goal.of == "cpu"]
@@ -62,9 +64,12 @@ def draw(bench, lines, path):
         "height": 130 + 46 * len(cases), "output": quoted(path),
         "rounds": bench.options.rounds, "kernel": machine()["kernel"],
         "date": machine()["date"][:10], "right": highest * 1.2,
+        "left": lowest / 1.2,
         "top": len(cases) - 0.3,
-        "tics": ", ".join("%s %d" % (quoted(case.title), place[case.name])
-                          for case in cases),
+        "tics": ", ".join("%s %d" % (
+            quoted(case.title if case.base == "floor"
+                   else "%s / %s" % (case.title, case.base)),
+            place[case.name]) for case in cases),
         "data": blocks(series, goals), "plots": ", ".join(plots(series))}
     subprocess.run(
         bench.packages.command("usr/bin/gnuplot-nox"), input=script, text=True,

@@ -91,7 +91,12 @@ def judge(bench, case):
         values = GOAL_FIGURES[goal.of](bench.results, case, subject)
         entry = {"case": case.name, "what": goal.what,
                  "relation": goal.relation, "limit": goal.limit}
-        if values:
+        spoilt = [r for name in (subject, case.base)
+                  for r in bench.results.get((case.name, name), ())
+                  if r.get("failure") or r.get("errors")]
+        if spoilt:
+            entry["why"] = "not judged, there were errors"
+        elif values:
             median = statistics.median(values)
             entry.update(
                 value=median, min=values[0], max=values[-1],
@@ -131,6 +136,8 @@ def machine():
     model = re.search(r"^model name\s*: (.*)", read("/proc/cpuinfo"), re.M)
     return {"kernel": platform.release().partition("-")[0], "processors": os.cpu_count(),
             "model": model.group(1) if model else platform.machine(),
+            "congestion": read("/proc/sys/net/ipv4/tcp_congestion_control")
+            .strip(),
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
@@ -139,14 +146,18 @@ def machine():
 COLUMNS = ("contender", "op/s", "CPU us/op", "/ floor", "(min-max)", "best",
            "user us", "p50 us", "p99 us", "p99.9 us", "busy", "load", "noise",
            "PSS MB", "errors")
+# Where processes live shorter than a tick, or one operation lasts for all of the
+# time, ticks say nothing of user time.
+WITHOUT_USER = ("program", "bulk")
 FORMAT = ("  %-13s %8s %9s %7s %11s %5s %7s %7s %7s %8s %5s %5s %5s %6s %6s")
 
 
 def heading(bench):
     found = machine()
-    return ("%(date)s, %(model)s, %(processors)d processors, Linux %(kernel)s"
-            % found + ", %d rounds of %g s" % (bench.options.rounds,
-                                               bench.options.seconds))
+    return ("%(date)s, %(model)s, %(processors)d processors, Linux %(kernel)s, "
+            "TCP %(congestion)s" % found + ", %d rounds of %g s\n%s" % (
+                bench.options.rounds, bench.options.seconds,
+                bench.subject()))
 
 
 def table(bench, lines):
@@ -158,7 +169,11 @@ def table(bench, lines):
             continue
         out += ["", "%s  [%s]" % (case.title, case.name)]
         if any("cpu_us" in line["median"] for line in mine):
-            out.append(FORMAT % COLUMNS)
+            base = "/ floor" if case.base == "floor" else "/ base"
+            out.append(FORMAT % tuple(base if name == "/ floor" else name
+                                      for name in COLUMNS))
+            if case.base not in ("floor", None):
+                out[-2] += "  base: %s" % case.base
         out += [table_line(line) for line in mine]
         out += [goal_line(goal) for goal in judge(bench, case)]
     return "\n".join(out)
@@ -167,7 +182,7 @@ def table(bench, lines):
 def goal_line(goal):
     text = "  %s %s %g: " % (goal["what"], goal["relation"], goal["limit"])
     if "value" not in goal:
-        return text + "not measured"
+        return text + goal.get("why", "not measured")
     return text + "%s, %.3g (%.3g-%.3g)" % (
         "reached" if goal["reached"] else "MISSED", goal["value"],
         goal["min"], goal["max"])
@@ -201,7 +216,7 @@ def table_line(line):
         "%.2f-%.2f" % (line["ratio_min"], line["ratio_max"])
         if "ratio" in line else "-",
         "%.2f" % line["best"] if "ratio" in line else "-",
-        "%.2f" % m["user_us"], "%.0f" % m["p50"], "%.0f" % m["p99"],
+        "-" if line["case"] in WITHOUT_USER else "%.2f" % m["user_us"], "%.0f" % m["p50"], "%.0f" % m["p99"],
         "%.0f" % m["p999"], "%.0f%%" % (100 * m["busy"]),
         "%.0f%%" % (100 * m["load_busy"]), "%.0f%%" % (100 * m["others"]),
         "%.1f" % (m["pss_kib"] / 1024), errors)

@@ -48,8 +48,7 @@ balance_over(const struct balance *others, uint32_t held)
 }
 
 bool
-balance_step_back(
-    const struct balance *others, uint32_t held, uint32_t in_a_row)
+balance_step_back(const struct balance *others, uint32_t held, uint32_t in_a_row)
 {
 	return others->n > 0 &&
 	    (in_a_row >= BALANCE_RUN || balance_over(others, held));
@@ -59,9 +58,11 @@ void
 burst_took(struct burst *burst, unsigned wanted, unsigned taken)
 {
 	unsigned size = burst_size(burst);
-	unsigned tries = size > 1 ? BURST_TRIES / 4 : BURST_TRIES;
+	unsigned tries = size > 1 ? BURST_TRIES / 4 : BURST_TRIES << burst->wary;
 
 	if (taken < wanted) {
+		if (size == 2 && burst->wary < BURST_WARY)
+			burst->wary++;
 		/* Half: what is left of a burst says little about the next. */
 		burst->size = (uint8_t)(taken > size / 2 ? taken : size / 2);
 		burst->full = 0;
@@ -69,7 +70,9 @@ burst_took(struct burst *burst, unsigned wanted, unsigned taken)
 		burst->full++;
 	} else if (taken >= size) {
 		/* And again with the next full one, as long as that goes well. */
-		burst->size =
-		    (uint8_t)(size * 2 < BURST_MAX ? size * 2 : BURST_MAX);
+		if (size > 1)
+			burst->wary = 0;
+		burst->size = (uint8_t)(size * 2 < BURST_MAX ? size * 2 :
+							       BURST_MAX);
 	}
 }

@@ -37,9 +37,12 @@ bool balance_step_back(
 struct burst {
 	uint8_t size; /* 0 is 1 */
 	uint8_t full; /* how often in a row there were as many */
+	uint8_t wary; /* how often in a row two were tried for and one was there */
 };
-#define BURST_MAX   16 /* small enough that workers share a burst */
-#define BURST_TRIES 8  /* full ones before more are tried, a quarter once it is two */
+#define BURST_MAX 16 /* small enough that workers share a burst */
+#define BURST_TRIES \
+	8 /* full ones before more are tried, a quarter once it is two */
+#define BURST_WARY 3 /* doublings of that, where clients come one by one */
 
 static inline unsigned
 burst_size(const struct burst *burst)

@@ -22,7 +22,7 @@
  * Most bytes of a file that leave in one turn, so that others get theirs.  What
  * a socket buffer takes may be megabytes, and under a congestion control that
  * paces (BBR) many such bursts side by side are measured as slow paths: each
- * then leaves by a timer, at twice the cost (bench/README).
+ * then leaves by timers of its own, at twice the cost.
  */
 #define FILE_TURN (512 * 1024)
 
