@@ -20,6 +20,7 @@
 #include "base/event.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "ipc/msg.h"
 #include "supervisor/listen.h"
 #include "supervisor/plan.h"
@@ -170,6 +171,8 @@ keep_listener(struct apply *apply, struct state *state, size_t index)
 			return r;
 		}
 		listener_ref(old->v[i]);
+		if (old->v[i]->passed != NULL)
+			old->v[i]->passed->claimed = true;
 		if (state->plan.services[state->plan.listens[index].service].change ==
 		    PLAN_KEPT)
 			continue;
@@ -217,6 +220,29 @@ adopt_socket(struct apply *apply, struct state *state, size_t index,
 	return place_opened(apply, state, index, listener);
 }
 
+/* Why systemd has no socket for a listener that asks for one by name. */
+static void
+none_of_that_name(const struct passed *passed, const char *name,
+    char why[LISTEN_WHY])
+{
+	char names[256];
+
+	for (size_t i = 0; i < passed->n; i++) {
+		if (!passed_is_unit(&passed->v[i]) ||
+		    strcmp(passed->v[i].name, name) != 0)
+			continue;
+		snprintf(why, LISTEN_WHY,
+		    "another listener of this configuration has the socket of "
+		    "that name, by its address; remove one of them");
+		return;
+	}
+	snprintf(why, LISTEN_WHY,
+	    "systemd passed no socket of that name (passed at the start: %s); "
+	    "set FileDescriptorName=%s in the .socket unit and start the daemon "
+	    "through it",
+	    passed_names(passed, names, sizeof(names)), name);
+}
+
 /* Takes over what systemd passed for this address or name, or kept for us. */
 static int
 adopt_listener(struct apply *apply, struct state *state, size_t index)
@@ -225,13 +251,13 @@ adopt_listener(struct apply *apply, struct state *state, size_t index)
 	uint64_t key = plan_listen_key(service_of(state, index), listen);
 	struct passed *passed = apply->setup.passed;
 	struct passed_socket *socket;
-	char why[LISTEN_WHY], names[256];
+	char why[LISTEN_WHY];
 	int r;
 
 	if (state->places[index].n > 0)
 		return 0;
 	while ((socket = passed_find(passed, listen, key)) != NULL) {
-		bool kept = socket->item.kind == STORE_LISTENER;
+		bool kept = !passed_is_unit(socket);
 
 		r = adopt_socket(apply, state, index, socket);
 		if (r < 0)
@@ -242,11 +268,7 @@ adopt_listener(struct apply *apply, struct state *state, size_t index)
 	}
 	if (listen->kind != CAB_SYSTEMD || state->places[index].n > 0)
 		return 0;
-	snprintf(why, sizeof(why),
-	    "systemd passed no socket of that name (passed at the start: %s); "
-	    "set FileDescriptorName=%s in the .socket unit and start the daemon "
-	    "through it",
-	    passed_names(passed, names, sizeof(names)), listen->name);
+	none_of_that_name(passed, listen->name, why);
 	no_listener(apply, state, index, why);
 	return -ENOENT;
 }
@@ -279,8 +301,10 @@ share_ours(const struct apply *apply, const struct cab_listen *listen, bool on)
 
 	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
 		for (size_t k = 0; k < old->places[i].n; k++) {
-			/* What both states use stays, and so do its claims. */
+			/* What both states use stays, and so do its claims;
+			 * systemd's stay whoever uses them. */
 			if (old->places[i].v[k]->refs > 1 ||
+			    old->places[i].v[k]->passed != NULL ||
 			    !listener_overlaps(old->places[i].v[k], listen))
 				continue;
 			listener_share(old->places[i].v[k], on);
@@ -288,6 +312,17 @@ share_ours(const struct apply *apply, const struct cab_listen *listen, bool on)
 		}
 	}
 	return any;
+}
+
+/* As if we listened on it. */
+static struct listener
+as_listener(const struct passed_socket *socket, struct shared_fd *fd)
+{
+	*fd = (struct shared_fd){ .fd = socket->fd, .refs = 1 };
+	return (struct listener){ .kind = socket->kind,
+		.addr = socket->addr,
+		.dual = socket->dual,
+		.fd = fd };
 }
 
 /* The same for those from the store that are going to be closed. */
@@ -299,13 +334,10 @@ share_kept(const struct apply *apply, const struct cab_listen *listen, bool on)
 
 	for (size_t i = 0; i < passed->n; i++) {
 		const struct passed_socket *socket = &passed->v[i];
-		struct shared_fd fd = { .fd = socket->fd, .refs = 1 };
-		const struct listener kept = { .kind = socket->kind,
-			.addr = socket->addr,
-			.dual = socket->dual,
-			.fd = &fd };
+		struct shared_fd fd;
+		const struct listener kept = as_listener(socket, &fd);
 
-		if (socket->fd < 0 || socket->item.kind != STORE_LISTENER ||
+		if (socket->fd < 0 || passed_is_unit(socket) ||
 		    !listener_overlaps(&kept, listen))
 			continue;
 		listener_share(&kept, on);
@@ -321,6 +353,35 @@ share_old(const struct apply *apply, const struct cab_listen *listen, bool on)
 	bool ours = share_ours(apply, listen, on);
 
 	return share_kept(apply, listen, on) || ours;
+}
+
+/* It may be one of systemd's that has the address: then there is no program to stop. */
+static void
+explain_passed(const struct passed *passed, const struct cab_listen *listen,
+    char why[LISTEN_WHY])
+{
+	for (size_t i = 0; i < passed->n; i++) {
+		const struct passed_socket *socket = &passed->v[i];
+		struct shared_fd fd;
+		const struct listener theirs = as_listener(socket, &fd);
+		char addr[CAB_ADDR_TEXT], name[128];
+
+		if (!passed_is_unit(socket) || socket->kind != listen->kind ||
+		    !(sockaddr_equal(&socket->addr, &listen->addr) ||
+			listener_overlaps(&theirs, listen)))
+			continue;
+		sockaddr_text(&socket->addr, addr, sizeof(addr));
+		str_escape(
+		    name, sizeof(name), socket->name, strlen(socket->name));
+		snprintf(why, LISTEN_WHY,
+		    "%s; the socket that systemd passed as \"%s\" (%s) has it%s",
+		    strerror(EADDRINUSE), name, addr,
+		    socket->claimed ?
+			", and another listener of this configuration uses that" :
+			": change its address in the .socket unit, or listen on "
+			"just that");
+		return;
+	}
 }
 
 static int
@@ -353,6 +414,8 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 		    "not listening on %s: this host has no IPv6", listen->text);
 		return 0;
 	}
+	if (r == -EADDRINUSE)
+		explain_passed(apply->setup.passed, listen, why);
 	if (r < 0) {
 		no_listener(apply, state, index, why);
 		return r;
@@ -368,6 +431,7 @@ open_listeners(struct apply *apply, struct state *state)
 	    size_t) = { keep_listener, adopt_listener, open_listener };
 	int first = 0;
 
+	passed_unclaim(apply->setup.passed);
 	state->places = calloc(state->plan.n_listens + 1, sizeof(*state->places));
 	if (state->places == NULL) {
 		out_of_memory(apply);
@@ -585,8 +649,12 @@ log_changes(const struct state *old, const struct state *new)
 		for (size_t k = 0; k < old->places[i].n; k++)
 			if (old->places[i].v[k]->refs == 1)
 				log_fields(CAB_LOG_INFO, NULL, &field, 1,
-				    "no longer listening on %s",
-				    old->places[i].v[k]->text);
+				    "no longer listening on %s%s",
+				    old->places[i].v[k]->text,
+				    old->places[i].v[k]->passed != NULL ?
+					": systemd's socket stays open, its "
+					"clients wait" :
+					"");
 	}
 }
 
@@ -668,7 +736,7 @@ hush_dropped(const struct apply *apply, bool on)
 
 		for (size_t k = 0; k < old->places[i].n; k++)
 			if (old->places[i].v[k]->refs == 1 &&
-			    !old->places[i].v[k]->passed &&
+			    old->places[i].v[k]->passed == NULL &&
 			    (exec == NULL || !exec->wait))
 				listener_hush(old->places[i].v[k], on);
 	}
@@ -676,23 +744,15 @@ hush_dropped(const struct apply *apply, bool on)
 
 /* Sockets that both states use go back to the options of the old one. */
 static void
-untune(struct apply *apply, const struct state *next)
+untune(const struct state *old)
 {
 	char why[LISTEN_WHY];
 
-	for (size_t i = 0; i < next->plan.n_listens; i++) {
-		size_t from = next->plan.listens[i].from;
-		const struct place *place;
-
-		if (from == PLAN_OPEN || apply->current == NULL ||
-		    next->plan.services[next->plan.listens[i].service].change ==
-			PLAN_KEPT)
-			continue;
-		place = &apply->current->places[from];
-		for (size_t k = 0; k < place->n; k++)
-			(void)listener_tune(
-			    place->v[k], service_of(apply->current, from), why);
-	}
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++)
+		for (size_t k = 0; k < old->places[i].n; k++)
+			if (old->places[i].v[k]->refs > 1)
+				(void)listener_tune(old->places[i].v[k],
+				    service_of(old, i), why);
 }
 
 /* The old state stays.  told: roles have heard of the new one. */
@@ -702,8 +762,7 @@ roll_back(struct apply *apply, int error, bool told)
 	struct state *next = apply->next;
 
 	apply->next = NULL;
-	if (next->places != NULL)
-		untune(apply, next);
+	untune(apply->current);
 	hush_dropped(apply, false);
 	/* What we found in the store, others serve: it is not ours to close. */
 	if (apply->current == NULL && store_enabled())

@@ -40,7 +40,7 @@ struct apply_setup {
 	sd_event *event;
 	struct roles *roles;
 	uint64_t answer_within; /* us that the roles have, twice; 0: a sane default */
-	struct passed *passed; /* what systemd passed; the first configuration takes from it */
+	struct passed *passed; /* what systemd passed */
 	/* May be NULL.  Called once for each transaction when the listeners are
 	 * open: what else has to be opened.  0, or -errno and a finding. */
 	int (*prepare)(

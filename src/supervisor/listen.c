@@ -7,6 +7,7 @@
 #include "supervisor/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -273,7 +274,7 @@ tune_fd(const struct listener *listener, int fd,
 	if (r < 0)
 		return r;
 	/* systemd chose the backlog and the file of what it passed. */
-	if (listener->passed)
+	if (listener->passed != NULL)
 		return 0;
 	if (kinds[listener->kind].type == SOCK_STREAM &&
 	    listen(fd, (int)service->socket.backlog) < 0) {
@@ -405,11 +406,93 @@ service_takes(const struct cab_service *service, int type)
 	    (service->exec != NULL && service->exec->wait);
 }
 
+/* As a listener of ours; the descriptor is the caller's still. */
+static int
+adopted(struct passed_socket *socket, int fd, struct listener **ret)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+	int r;
+
+	r = listener != NULL ? fd_set_nonblock(fd, 1) : -ENOMEM;
+	if (r == 0)
+		r = fd_set_cloexec(fd, 1);
+	if (r < 0) {
+		free(listener);
+		return r;
+	}
+	*listener = (struct listener){ .refs = 1,
+		.kind = socket->kind,
+		.addr = socket->addr,
+		.dual = socket->dual,
+		.passed = passed_is_unit(socket) ? socket : NULL };
+	if (listener->passed == NULL) {
+		snprintf(listener->stored, sizeof(listener->stored), "%s",
+		    socket->name);
+		listener->file = (struct unix_file){
+			.made = socket->item.v[STORE_INO] != 0,
+			.dev = socket->item.v[STORE_DEV],
+			.ino = socket->item.v[STORE_INO]
+		};
+	}
+	listener_name(listener);
+	*ret = listener;
+	return 0;
+}
+
+/* What systemd passed stays in our hands, whatever becomes of the listener. */
+static int
+own_fd(struct passed_socket *socket)
+{
+	int fd = socket->fd;
+
+	if (passed_is_unit(socket)) {
+		fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? -errno : fd;
+	}
+	socket->fd = -1;
+	return fd;
+}
+
+static int
+adopt(const struct cab_service *service, struct passed_socket *socket,
+    struct listener **ret, char why[LISTEN_WHY])
+{
+	struct listener *listener;
+	int r;
+
+	r = adopted(socket, socket->fd, &listener);
+	if (r < 0)
+		goto fail;
+	r = listener_lost(listener) ? -ESTALE :
+				      tune_fd(listener, socket->fd, service, why);
+	if (r < 0) {
+		free(listener);
+		return r;
+	}
+	r = own_fd(socket);
+	if (r >= 0) {
+		listener->fd = shared_fd_new(r);
+		r = listener->fd != NULL ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		free(listener);
+		goto fail;
+	}
+	/* Passed on by a supervisor that died in the middle of a reload. */
+	listener_hush(listener, false);
+	if (listener->passed != NULL)
+		socket->listener = listener;
+	*ret = listener;
+	return 0;
+fail:
+	explain(socket->kind, &socket->addr, r, why);
+	return r;
+}
+
 int
 listener_adopt(const struct cab_service *service, struct passed_socket *socket,
     struct listener **ret, char why[LISTEN_WHY])
 {
-	struct listener *listener;
 	int r;
 
 	if (!service_takes(service, kinds[socket->kind].type)) {
@@ -421,46 +504,15 @@ listener_adopt(const struct cab_service *service, struct passed_socket *socket,
 						"a program without wait = true");
 		return -EPROTOTYPE;
 	}
-	listener = calloc(1, sizeof(*listener));
-	r = listener != NULL ? fd_set_nonblock(socket->fd, 1) : -ENOMEM;
+	if (socket->listener == NULL) {
+		r = adopt(service, socket, ret, why);
+	} else {
+		r = listener_tune(socket->listener, service, why);
+		if (r == 0)
+			*ret = listener_ref(socket->listener);
+	}
 	if (r == 0)
-		r = fd_set_cloexec(socket->fd, 1);
-	if (r < 0)
-		goto fail;
-	*listener = (struct listener){ .refs = 1,
-		.kind = socket->kind,
-		.addr = socket->addr,
-		.dual = socket->dual,
-		.passed = socket->item.kind != STORE_LISTENER };
-	if (!listener->passed) {
-		snprintf(listener->stored, sizeof(listener->stored), "%s",
-		    socket->name);
-		listener->file = (struct unix_file){
-			.made = socket->item.v[STORE_INO] != 0,
-			.dev = socket->item.v[STORE_DEV],
-			.ino = socket->item.v[STORE_INO]
-		};
-	}
-	listener_name(listener);
-	r = listener_lost(listener) ? -ESTALE :
-				      tune_fd(listener, socket->fd, service, why);
-	if (r < 0) {
-		free(listener);
-		return r;
-	}
-	listener->fd = shared_fd_new(socket->fd);
-	socket->fd = -1;
-	if (listener->fd == NULL) {
-		r = -ENOMEM;
-		goto fail;
-	}
-	/* Passed on by a supervisor that died in the middle of a reload. */
-	listener_hush(listener, false);
-	*ret = listener;
-	return 0;
-fail:
-	explain(socket->kind, &socket->addr, r, why);
-	free(listener);
+		socket->claimed = true;
 	return r;
 }
 
@@ -470,7 +522,8 @@ listener_keep(struct listener *listener, uint64_t key)
 	struct store_item item = { .kind = STORE_LISTENER };
 
 	/* A .socket unit passes its sockets again each time. */
-	if (!store_enabled() || listener->passed || listener->stored[0] != '\0')
+	if (!store_enabled() || listener->passed != NULL ||
+	    listener->stored[0] != '\0')
 		return;
 	item.v[STORE_KEY] = key;
 	item.v[STORE_SERIAL] = store_serial();
@@ -578,6 +631,8 @@ listener_unref(struct listener *listener)
 		return;
 	if (listener->stored[0] != '\0')
 		store_remove(listener->stored, 1);
+	if (listener->passed != NULL)
+		listener->passed->listener = NULL;
 	unix_file_remove(&listener->file, &listener->addr);
 	shared_fd_unref(listener->fd);
 	free(listener);

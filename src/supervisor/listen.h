@@ -23,7 +23,7 @@ struct listener {
 	struct cab_sockaddr addr;  /* as bound: port 0 has become a real one */
 	char text[LISTEN_TEXT];    /* "tcp://127.0.0.1:80" */
 	bool dual;                 /* IPv6, and takes IPv4 clients too */
-	bool passed;               /* by a .socket unit of systemd */
+	struct passed_socket *passed; /* by a .socket unit of systemd, or NULL */
 	char stored[STORE_NAME];   /* its name in the descriptor store, or "" */
 	struct unix_file file;
 	struct shared_fd *fd;
@@ -41,8 +41,10 @@ int listener_open(const struct cab_service *service,
     char why[LISTEN_WHY]);
 
 /*
- * Takes a passed socket over, or one from the store, which is consumed only on
- * success.  0; -ESTALE when no client can reach it any more; or -errno and why.
+ * Takes over one from the store, which is consumed only on success, or claims a
+ * passed socket, which must outlive the listener and may have one already: then
+ * it gets another reference.  0; -ESTALE when no client can reach it any more;
+ * or -errno and why.
  */
 int listener_adopt(const struct cab_service *service,
     struct passed_socket *socket, struct listener **ret, char why[LISTEN_WHY]);

@@ -182,11 +182,30 @@ passed_collect(struct passed *ret, char why[PASSED_WHY])
 	return 0;
 }
 
+void
+passed_unclaim(struct passed *passed)
+{
+	for (size_t i = 0; i < passed->n; i++)
+		passed->v[i].claimed = false;
+}
+
+bool
+passed_is_unit(const struct passed_socket *socket)
+{
+	return socket->item.kind != STORE_LISTENER;
+}
+
+static bool
+is_free(const struct passed_socket *socket)
+{
+	return socket->fd >= 0 && !socket->claimed;
+}
+
 static bool
 is_meant(const struct passed_socket *socket, const struct cab_listen *listen)
 {
 	if (listen->kind == CAB_SYSTEMD)
-		return socket->item.kind == STORE_OTHER &&
+		return passed_is_unit(socket) &&
 		    strcmp(socket->name, listen->name) == 0;
 	return socket->kind == listen->kind &&
 	    sockaddr_equal(&socket->addr, &listen->addr);
@@ -199,13 +218,13 @@ passed_find(const struct passed *passed, const struct cab_listen *listen,
 	for (size_t i = 0; i < passed->n; i++) {
 		struct passed_socket *socket = &passed->v[i];
 
-		if (socket->fd >= 0 && socket->item.kind == STORE_LISTENER &&
+		if (is_free(socket) && !passed_is_unit(socket) &&
 		    socket->kind == listen->kind &&
 		    socket->item.v[STORE_KEY] == key)
 			return socket;
 	}
 	for (size_t i = 0; i < passed->n; i++)
-		if (passed->v[i].fd >= 0 && is_meant(&passed->v[i], listen))
+		if (is_free(&passed->v[i]) && is_meant(&passed->v[i], listen))
 			return &passed->v[i];
 	return NULL;
 }
@@ -217,7 +236,7 @@ passed_names(const struct passed *passed, char *dst, size_t cap)
 
 	snprintf(dst, cap, "none");
 	for (size_t i = 0; i < passed->n && n + 3 < cap; i++) {
-		if (passed->v[i].item.kind == STORE_LISTENER)
+		if (!passed_is_unit(&passed->v[i]))
 			continue;
 		if (n > 0)
 			n += (size_t)snprintf(dst + n, cap - n, ", ");
@@ -245,7 +264,7 @@ close_rest(struct passed_socket *socket)
 	char addr[CAB_ADDR_TEXT], name[128];
 
 	sockaddr_text(&socket->addr, addr, sizeof(addr));
-	if (socket->item.kind == STORE_LISTENER) {
+	if (!passed_is_unit(socket)) {
 		log_info("no longer listening on %s, which the supervisor before "
 			 "had left",
 		    addr);
@@ -255,16 +274,15 @@ close_rest(struct passed_socket *socket)
 	str_escape(name, sizeof(name), socket->name, strlen(socket->name));
 	log_event(CAB_LOG_WARNING, EVENT_SOCKET_UNUSED,
 	    "no service listens on the socket that systemd passed as \"%s\" "
-	    "(%s): closed",
+	    "(%s): its clients wait until one does",
 	    name, addr);
-	socket->fd = fd_close(socket->fd);
 }
 
 void
 passed_close_rest(struct passed *passed)
 {
 	for (size_t i = 0; i < passed->n; i++)
-		if (passed->v[i].fd >= 0)
+		if (is_free(&passed->v[i]))
 			close_rest(&passed->v[i]);
 }
 

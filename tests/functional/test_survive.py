@@ -656,7 +656,7 @@ def test_passed_and_stored(kept):
     daemon.extra = [("mine", os.dup(kept_fd))]
     with Load(lambda: echo_once(port)):
         daemon.again()
-    daemon.wait_log('passed as "mine".*closed')
+    daemon.wait_log('passed as "mine".*its clients wait')
     os.close(daemon.extra[0][1])
 
 

@@ -66,7 +66,7 @@ def test_missing_name_is_an_error(machine):
     assert re.search(r"/etc/cabinetd\.conf:2: .*web.*other", said), said
 
 
-def test_socket_nobody_wants_is_closed_with_a_warning(machine):
+def test_socket_nobody_wants_is_told_of(machine):
     machine.put("/etc/cabinetd.conf", CONFIG)
     install(machine, "test-web", SOCKET)
     install(machine, "test-extra", SOCKET.replace("8080", "8081")
@@ -74,7 +74,24 @@ def test_socket_nobody_wants_is_closed_with_a_warning(machine):
     machine.systemctl("start", "test-web.socket", "test-extra.socket")
     machine.systemctl("start", SERVICE)
     assert curl(machine) == "hello\n"
-    assert re.search(r"extra.*closed", machine.log(SERVICE, machine.begun))
+    assert re.search(r"extra.*clients wait",
+                     machine.log(SERVICE, machine.begun))
+    # Until somebody does.
+    machine.put("/etc/cabinetd.conf", CONFIG.replace("//web", "//extra"))
+    machine.systemctl("reload", SERVICE)
+    assert curl(machine, 8081) == "hello\n"
+
+
+def test_given_up_and_taken_back(machine):
+    machine.put("/etc/cabinetd.conf", CONFIG)
+    install(machine, "test-web", SOCKET)
+    machine.systemctl("start", "test-web.socket", SERVICE)
+    machine.run("cabinetctl", "disable", "web")
+    machine.systemctl("kill", "-s", "KILL", "--kill-whom=main", SERVICE)
+    wait_until(lambda: machine.run(
+        "cabinetctl", "enable", "web", check=False).status == 0,
+        "the next supervisor gives the service its socket back")
+    assert curl(machine) == "hello\n"
 
 
 def again(machine):

@@ -523,21 +523,36 @@ test_adopt(void **state)
 {
 	struct cab_service service = a_service();
 	struct passed_socket socket = pass(AF_INET, SOCK_STREAM, false);
-	struct listener *l = NULL;
+	struct listener *l = NULL, *same = NULL;
 	int fd = socket.fd;
 
 	(void)state;
 	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
-	assert_int_equal(socket.fd, -1);
-	assert_int_equal(l->fd->fd, fd);
-	assert_true(l->passed);
+	/* What systemd passed stays, whatever becomes of the listener. */
+	assert_int_equal(socket.fd, fd);
+	assert_int_not_equal(l->fd->fd, fd);
+	assert_true(fcntl(l->fd->fd, F_GETFD) & FD_CLOEXEC);
+	assert_ptr_equal(l->passed, &socket);
+	assert_ptr_equal(socket.listener, l);
+	assert_true(socket.claimed);
 	assert_false(l->dual);
 	assert_memory_equal(l->text, "tcp://127.0.0.1:", 16);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(option(l, IPPROTO_TCP, TCP_NODELAY), 1);
 	assert_int_equal(listener_tune(l, &service, why), 0);
+	/* For another configuration it is the same one. */
+	service.socket.nodelay = false;
+	assert_int_equal(listener_adopt(&service, &socket, &same, why), 0);
+	assert_ptr_equal(same, l);
+	assert_int_equal(option(l, IPPROTO_TCP, TCP_NODELAY), 0);
+	listener_unref(same);
+	assert_ptr_equal(socket.listener, l);
 	listener_unref(l);
+	assert_null(socket.listener);
+	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
+	listener_unref(l);
+	fd_close(socket.fd);
 }
 
 static void
@@ -554,10 +569,12 @@ test_adopt_dual(void **state)
 	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
 	assert_true(l->dual);
 	listener_unref(l);
+	fd_close(socket.fd);
 	socket = pass(AF_INET6, SOCK_STREAM, true);
 	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
 	assert_false(l->dual);
 	listener_unref(l);
+	fd_close(socket.fd);
 }
 
 static void
@@ -582,6 +599,7 @@ test_adopt_of_the_wrong_type(void **state)
 	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
 	assert_int_equal(option(l, IPPROTO_IP, IP_PKTINFO), 1);
 	listener_unref(l);
+	fd_close(socket.fd);
 }
 
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Tests of sockets passed by systemd: only what can be served is taken, found
- * by name or by address, and what nobody wants is closed.
+ * by name or by address, and what nobody wants is kept.
  */
 
 #include <errno.h>
@@ -108,18 +108,24 @@ test_find(void **state)
 	assert_null(passed_find(&passed, &listen, 0));
 	listen = inet_listen(CAB_TCP, "127.0.0.2", sockaddr_port(&v[1].addr));
 	assert_null(passed_find(&passed, &listen, 0));
-	/* Taken is taken. */
+	/* Each is claimed once by a configuration. */
 	listen = by_name("web");
-	v[0].fd = fd_close(v[0].fd);
+	v[0].claimed = true;
 	assert_ptr_equal(passed_find(&passed, &listen, 0), &v[1]);
 	assert_string_equal(
 	    passed_names(&passed, text, sizeof(text)), "web, web, dns");
 	assert_true(strlen(passed_names(&passed, text, 8)) < 8);
+	/* Those that nobody wants now may be wanted later. */
 	passed_close_rest(&passed);
-	assert_int_equal(v[1].fd, -1);
+	assert_ptr_equal(passed_find(&passed, &listen, 0), &v[1]);
+	v[1].claimed = true;
 	assert_null(passed_find(&passed, &listen, 0));
-	for (size_t i = 0; i < 3; i++)
+	passed_unclaim(&passed);
+	assert_ptr_equal(passed_find(&passed, &listen, 0), &v[0]);
+	for (size_t i = 0; i < 3; i++) {
+		fd_close(v[i].fd);
 		free(v[i].name);
+	}
 }
 
 /* What we have bound ourselves is known by its key, or by its address. */
@@ -152,6 +158,10 @@ test_find_stored(void **state)
 	listen = by_name("a");
 	assert_null(passed_find(&passed, &listen, 0));
 	assert_string_equal(passed_names(&passed, text, sizeof(text)), "web");
+	/* And nobody else will ask for it. */
+	passed_close_rest(&passed);
+	assert_int_equal(v[1].fd, -1);
+	assert_int_equal(v[2].fd, -1);
 	for (size_t i = 0; i < 3; i++) {
 		fd_close(v[i].fd);
 		free(v[i].name);
