@@ -20,11 +20,16 @@ extern struct cab_clock cab_clock;
 /* Reads the clocks. */
 void clock_tick(void);
 
-/* Cached monotonic milliseconds and wall-clock seconds. */
+/* Cached monotonic milliseconds and microseconds, and wall-clock seconds. */
 static inline uint64_t
 clock_ms(void)
 {
 	return cab_clock.mono_ns / 1000000;
+}
+static inline uint64_t
+clock_us(void)
+{
+	return cab_clock.mono_ns / 1000;
 }
 static inline time_t
 clock_wall(void)

@@ -263,7 +263,7 @@ program_ended(struct launcher *l, struct program **at, int status,
 		wait_over(l, program->waiting, good);
 	} else {
 		board_count_finished(count,
-		    (cab_clock.mono_ns - program->started_ns) / 1000000);
+		    (cab_clock.mono_ns - program->started_ns) / 1000);
 		start_release(l, program->ticket);
 	}
 	generation_unref(l, program->gen);

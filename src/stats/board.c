@@ -24,8 +24,8 @@ _Static_assert(sizeof(struct board_service) == 64, "one cache line per service")
 _Static_assert(sizeof(struct board_role) == 64, "one cache line per role");
 _Static_assert(sizeof(struct board_ticket) <= 64, "one cache line per ticket");
 
-const uint32_t board_bucket_ms[BOARD_BUCKETS - 1] = { 5, 25, 100, 500, 2500,
-	10000, 60000, 300000, 3600000 };
+const uint64_t board_bucket_us[BOARD_BUCKETS - 1] = { 5000, 25000, 100000, 500000,
+	2500000, 10000000, 60000000, 300000000, 3600000000 };
 
 const char *const board_reasons[BOARD_REFUSALS] = { "access", "connections",
 	"per_source", "rate", "per_source_rate", "shutdown", "resources" };
@@ -270,7 +270,7 @@ ticket_give_up(struct board *board, uint32_t ticket, uint32_t slot)
 	if (atomic_load_explicit(&t->conn_id, memory_order_relaxed) != 0 &&
 	    service < BOARD_SERVICES)
 		board_count_finished(&board->counters[slot][service],
-		    now > start ? now - start : 0);
+		    now > start ? (now - start) * 1000 : 0);
 	return ticket_release(board, ticket, slot);
 }
 

@@ -25,7 +25,7 @@
 #define BOARD_FLOOD_WAYS  8
 #define BOARD_FLOODS      (BOARD_FLOOD_SETS * BOARD_FLOOD_WAYS)
 #define BOARD_REFUSALS    8 /* >= CAB_REFUSED_MAX */
-#define BOARD_BUCKETS     10 /* of durations, see board_bucket_ms */
+#define BOARD_BUCKETS     10 /* of durations, see board_bucket_us */
 #define BOARD_CODES       16 /* protocol errors told apart, the last for all others */
 
 /* Why a connection that has finished well left no record. */
@@ -46,7 +46,7 @@ struct board_counters {
 	uint64_t started, exited,
 	    failed; /* programs: started, ended, could not be started or ended badly */
 	uint64_t durations[BOARD_BUCKETS]; /* finished connections, by their length */
-	uint64_t duration_ms;              /* of all of them together */
+	uint64_t duration_us;              /* of all of them together */
 	uint64_t unlogged[BOARD_UNLOGGED]; /* finished well, left out of the log */
 };
 
@@ -266,19 +266,19 @@ uint64_t board_reclaim(struct board *board, uint32_t slot);
 /* ---- counters ---- */
 
 /* Upper bounds of the buckets of durations; the last bucket has none. */
-extern const uint32_t board_bucket_ms[BOARD_BUCKETS - 1];
+extern const uint64_t board_bucket_us[BOARD_BUCKETS - 1];
 
 /* A connection of this length has finished. */
 static inline void
-board_count_finished(struct board_counters *count, uint64_t ms)
+board_count_finished(struct board_counters *count, uint64_t us)
 {
 	unsigned i = 0;
 
 	count->finished++;
-	while (i < BOARD_BUCKETS - 1 && ms > board_bucket_ms[i])
+	while (i < BOARD_BUCKETS - 1 && us > board_bucket_us[i])
 		i++;
 	count->durations[i]++;
-	count->duration_ms += ms;
+	count->duration_us += us;
 }
 
 /* Counts a protocol error; codes must be those of the calling role. */

@@ -74,19 +74,19 @@ put_number(struct out *out, uint64_t n)
 	put(out, p, (size_t)(digits + sizeof(digits) - p));
 }
 
-/* Thousandths as a decimal number. */
+/* Thousandths, millionths as a decimal number: unit is a power of ten. */
 static void
-put_milli(struct out *out, uint64_t n)
+put_parts(struct out *out, uint64_t n, uint64_t unit)
 {
-	char fraction[4] = { '.', (char)('0' + n / 100 % 10),
-		(char)('0' + n / 10 % 10), (char)('0' + n % 10) };
-	size_t digits = sizeof(fraction);
+	uint64_t rest = n % unit;
 
-	put_number(out, n / 1000);
-	while (digits > 1 && fraction[digits - 1] == '0')
-		digits--;
-	if (digits > 1)
-		put(out, fraction, digits);
+	put_number(out, n / unit);
+	if (rest > 0)
+		put(out, ".", 1);
+	for (; rest > 0; rest %= unit) {
+		unit /= 10;
+		put_number(out, rest / unit);
+	}
 }
 
 /* ---- one metric ---- */
@@ -126,9 +126,9 @@ end_number(struct out *out, uint64_t value)
 }
 
 static void
-end_milli(struct out *out, uint64_t value)
+end_parts(struct out *out, uint64_t value, uint64_t unit)
 {
-	put_milli(out, value);
+	put_parts(out, value, unit);
 	put(out, "\n", 1);
 }
 
@@ -170,7 +170,7 @@ daemon_metrics(struct out *out)
 	begin(out, "cabinetd_start_time_seconds", "gauge",
 	    "When the daemon was started, in seconds since 1970.");
 	sample(out, "cabinetd_start_time_seconds", "", NULL, 0);
-	end_milli(out, atomic_load(&daemon->started_ms));
+	end_parts(out, atomic_load(&daemon->started_ms), 1000);
 	plain(out, "cabinetd_configuration_generation", "gauge",
 	    "Number of the configuration in use, counted from the start.",
 	    atomic_load(&daemon->generation));
@@ -427,13 +427,14 @@ histogram(struct out *out, const char *name, const struct service *service)
 
 		if (b < BOARD_BUCKETS - 1)
 			snprintf(
-			    le, sizeof(le), "%g", board_bucket_ms[b] / 1000.0);
+			    le, sizeof(le), "%g",
+			    (double)board_bucket_us[b] / 1e6);
 		below += service->sum.durations[b];
 		service_sample(out, name, "_bucket", service, "le", le);
 		end_number(out, below);
 	}
 	service_sample(out, name, "_sum", service, NULL, NULL);
-	end_milli(out, service->sum.duration_ms);
+	end_parts(out, service->sum.duration_us, 1000000);
 	service_sample(out, name, "_count", service, NULL, NULL);
 	end_number(out, below);
 }

@@ -452,7 +452,7 @@ accept_released(struct cab_conn *conn)
 	struct cab_worker *worker = worker_of(conn->running->engine);
 	struct board_counters *count = conn->running->count;
 
-	board_count_finished(count, clock_ms() - conn->opened_ms);
+	board_count_finished(count, clock_us() - conn->opened_us);
 	accept_wake(
 	    worker, ticket_release(worker->board, conn->ticket, worker->slot));
 	ticket_reuse(&worker->tickets, conn->ticket);

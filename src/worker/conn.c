@@ -69,7 +69,8 @@ conn_new(struct conn_engine *engine, struct cab_running *running, int fd,
 	conn->id = engine->next_id++;
 	conn->running = running;
 	conn->peer = *peer;
-	conn->opened_ms = conn->active_ms = clock_ms();
+	conn->opened_us = clock_us();
+	conn->active_ms = clock_ms();
 	conn->prev = &running->conns;
 	conn->next = running->conns;
 	if (conn->next)
@@ -190,13 +191,14 @@ conn_due(const struct cab_conn *conn)
 {
 	const struct cab_timeouts *t = &conn->running->conf->timeouts;
 	uint64_t due = conn->deadline_ms ? conn->deadline_ms : UINT64_MAX;
+	uint64_t opened_ms = conn->opened_us / 1000;
 
 	if (conn->expired)
 		return due;
 	if (conn->bytes_in == 0)
-		due = earlier(due, conn->opened_ms, t->first_byte);
+		due = earlier(due, opened_ms, t->first_byte);
 	due = earlier(due, conn->active_ms, t->idle);
-	return earlier(due, conn->opened_ms, t->total);
+	return earlier(due, opened_ms, t->total);
 }
 
 static void
@@ -544,15 +546,15 @@ static bool
 conn_overdue(const struct cab_conn *conn, uint64_t now, enum cab_expiry *ret)
 {
 	const struct cab_timeouts *t = &conn->running->conf->timeouts;
+	uint64_t opened_ms = conn->opened_us / 1000;
 	const struct {
 		uint64_t due;
 		enum cab_expiry why;
 	} rows[] = {
-		{ earlier(UINT64_MAX, conn->opened_ms, t->total),
-		    CAB_EXPIRED_TOTAL },
+		{ earlier(UINT64_MAX, opened_ms, t->total), CAB_EXPIRED_TOTAL },
 		{ conn->bytes_in ?
 			UINT64_MAX :
-			earlier(UINT64_MAX, conn->opened_ms, t->first_byte),
+			earlier(UINT64_MAX, opened_ms, t->first_byte),
 		    CAB_EXPIRED_FIRST_BYTE },
 		{ earlier(UINT64_MAX, conn->active_ms, t->idle),
 		    CAB_EXPIRED_IDLE },

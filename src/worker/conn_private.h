@@ -101,7 +101,7 @@ struct cab_conn {
 	struct cab_running *running;
 	struct cab_conn *next, **prev; /* connections of the running service */
 	struct cab_timer timer;
-	uint64_t opened_ms, active_ms, deadline_ms; /* deadline 0: none */
+	uint64_t opened_us, active_ms, deadline_ms; /* deadline 0: none */
 	uint64_t bytes_in, bytes_out;
 	struct conn_stash *stash;
 	struct out_chunk *out, **out_tail;

@@ -117,7 +117,7 @@ void
 record_finished(struct cab_conn *conn)
 {
 	const struct cab_service *conf = conn->running->conf;
-	uint64_t ms = clock_ms() - conn->opened_ms;
+	uint64_t us = clock_us() - conn->opened_us;
 	const char *verdict = ends[conn->end].verdict, *peer;
 	const char *reason = conn->end == CONN_END_NONE && conn->at_end ?
 	    "closed by the client" :
@@ -132,14 +132,14 @@ record_finished(struct cab_conn *conn)
 	event_word(&event, FIELD_REASON, reason);
 	event_number(&event, FIELD_BYTES_IN, conn->bytes_in);
 	event_number(&event, FIELD_BYTES_OUT, conn->bytes_out);
-	event_number(&event, FIELD_DURATION_US, ms * 1000);
+	event_number(&event, FIELD_DURATION_US, us);
 	if (conf->log.sample > 1)
 		event_number(&event, FIELD_SAMPLE,
 		    ends[conn->end].well ? (uint64_t)conf->log.sample : 1);
 	event_log(&event, level, EVENT_FINISHED,
 	    "connection finished: service %s, %s, %s after %" PRIu64 ".%03" PRIu64
 	    " s, %" PRIu64 " bytes in, %" PRIu64 " out (%s)",
-	    conf->name, peer, verdict, ms / 1000, ms % 1000, conn->bytes_in,
+	    conf->name, peer, verdict, us / 1000000, us / 1000 % 1000, conn->bytes_in,
 	    conn->bytes_out, reason);
 }
 

@@ -186,6 +186,24 @@ def test_durations_add_up(daemon):
                  service="echo", le="3600") == 1
 
 
+def test_short_exchanges_take_time_too(daemon):
+    """Though hardly one of them lasts a millisecond."""
+    port = free_port()
+    d = daemon([{**ECHO, "listen": (f"tcp://127.0.0.1:{port}",),
+                 "log": {"connections": True}}], workers=1)
+    for _ in range(20):
+        with tcp(port) as sock:
+            assert echoes(sock)
+    wait_until(lambda: d.log().count("connection finished") == 20,
+               "all are logged")
+    took = [int(us) for us in re.findall(r"DURATION_US=(\d+)", d.log())]
+    assert len(took) == 20 and any(us % 1000 for us in took)
+    m = metrics(d)
+    total = value(m, "cabinetd_connection_duration_seconds_sum",
+                  service="echo")
+    assert round(total * 1000000) == sum(took)
+
+
 def test_what_was_accepted_finishes_whatever_dies(daemon, work):
     broken = work / "broken"
     broken.write_text("#!/nonexistent/interpreter\n")
