@@ -35,6 +35,7 @@ static const struct msg_rule rules[MSG_MAX] = {
 	[MSG_STOP] = { "STOP", FIXED(msg_stop, 0) },
 	[MSG_LOG_LEVEL] = { "LOG_LEVEL", FIXED(msg_level, 0) },
 	[MSG_KILL] = { "KILL", FIXED(msg_kill, 0) },
+	[MSG_DISMISS] = { "DISMISS", FIXED(msg_commit, 0) },
 	[MSG_READY] = { "READY", FIXED(msg_commit, 0) },
 	[MSG_FAILED] = { "FAILED", WITH_TEXT(msg_commit, 0, 0) },
 	[MSG_RUN] = { "RUN", FIXED(msg_run, 1) },

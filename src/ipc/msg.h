@@ -40,7 +40,8 @@ enum msg_type {
 	MSG_DONE,     /* conf->sup: struct msg_done; the last message */
 
 	/* supervisor -> worker and launcher; MSG_HELLO first, then a batch
-	 * CONFIG, LISTENER*, RESOURCE*, COMMIT */
+	 * CONFIG, LISTENER*, RESOURCE*, COMMIT, or to a worker that is to serve
+	 * no more CONFIG, DISMISS */
 	MSG_HELLO,    /* struct msg_hello; 1 fd: scoreboard */
 	MSG_CONFIG,   /* struct msg_config; 1 fd: snapshot */
 	MSG_LISTENER, /* struct msg_listener; 1 fd */
@@ -51,6 +52,9 @@ enum msg_type {
 	MSG_WAKE, /* struct msg_link (slot); 1 fd: eventfd of that worker slot; to all roles, see quota.h */
 	MSG_LOG_LEVEL, /* struct msg_level */
 	MSG_KILL, /* struct msg_kill: end this connection, or its program */
+	MSG_DISMISS, /* struct msg_commit: accept no more, but what is open goes
+			on as after MSG_COMMIT; exit after the last of it, if no
+			MSG_COMMIT comes before; worker only */
 
 	/* worker and launcher -> supervisor */
 	MSG_READY,  /* struct msg_commit: this generation is in use */

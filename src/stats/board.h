@@ -132,12 +132,15 @@ struct board_ticket {
 #define BOARD_NO_SOURCE UINT32_MAX
 #define BOARD_NO_TICKET UINT32_MAX
 
+/* In place of a generation: no new clients are served in it, so balance.c leaves it out. */
+#define BOARD_DISMISSED UINT32_MAX
+
 struct board_role {
 	_Atomic uint64_t beat_ms;     /* monotonic time of the last loop turn */
 	_Atomic uint32_t connections; /* open in this role */
-	_Atomic uint32_t generation;  /* low half of the generation in use */
+	_Atomic uint32_t generation; /* in use, its low half; or BOARD_DISMISSED */
 	_Atomic uint32_t tickets;     /* of this slot's, those below have been used */
-	_Atomic uint32_t starts;      /* how often it was started; the supervisor's */
+	_Atomic uint32_t restarts;    /* after it had died; the supervisor's */
 	_Atomic uint64_t log_dropped; /* records that the log could not take */
 	_Atomic uint64_t started_us;  /* monotonic; the supervisor's, as is this: */
 	_Atomic uint32_t linked;      /* the worker's link to the launcher is whole */

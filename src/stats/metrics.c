@@ -193,9 +193,7 @@ daemon_metrics(struct out *out)
 static uint64_t
 role_restarts(const struct board_role *role)
 {
-	uint32_t starts = atomic_load(&role->starts);
-
-	return starts > 0 ? starts - 1 : 0;
+	return atomic_load(&role->restarts);
 }
 
 static uint64_t

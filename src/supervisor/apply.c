@@ -583,19 +583,40 @@ add_resources(struct batch *batch, const struct state *state)
 	return r;
 }
 
+static int
+add_config(struct batch *batch, const struct state *state)
+{
+	struct msg_config config = { .generation = state->generation,
+		.n = state->snapshot_n };
+
+	return batch_add(
+	    batch, MSG_CONFIG, &config, sizeof(config), state->snapshot);
+}
+
+/* For a worker that serves no more: by which configuration what it has in hand is judged. */
+static struct batch *
+make_dismissal(const struct state *state)
+{
+	struct msg_commit dismiss = { .generation = state->generation };
+	struct batch *batch = batch_new();
+
+	if (batch != NULL && add_config(batch, state) == 0 &&
+	    batch_add(batch, MSG_DISMISS, &dismiss, sizeof(dismiss), NULL) == 0)
+		return batch;
+	batch_unref(batch);
+	return NULL;
+}
+
 /* The messages that make a role use the state; NULL on -ENOMEM. */
 static struct batch *
 make_batch(const struct state *state, bool launcher)
 {
-	struct msg_config config = { .generation = state->generation,
-		.n = state->snapshot_n };
 	struct msg_commit commit = { .generation = state->generation };
 	struct batch *batch = batch_new();
 	int r = -ENOMEM;
 
 	if (batch != NULL)
-		r = batch_add(batch, MSG_CONFIG, &config, sizeof(config),
-		    state->snapshot);
+		r = add_config(batch, state);
 	if (r == 0)
 		r = add_listeners(batch, state, launcher);
 	if (r == 0 && !launcher)
@@ -612,19 +633,21 @@ make_batch(const struct state *state, bool launcher)
 static int
 announce(struct apply *apply, struct state *state)
 {
-	struct batch *workers, *launcher;
+	struct roles_batches batches;
 	int r = -ENOMEM;
 
 	state->generation = ++apply->generation;
-	workers = make_batch(state, false);
-	launcher = make_batch(state, true);
-	if (workers != NULL && launcher != NULL) {
-		roles_announce(
-		    apply->setup.roles, state->generation, workers, launcher);
+	batches.workers = make_batch(state, false);
+	batches.launcher = make_batch(state, true);
+	batches.dismissed = make_dismissal(state);
+	if (batches.workers != NULL && batches.launcher != NULL &&
+	    batches.dismissed != NULL) {
+		roles_announce(apply->setup.roles, state->generation, &batches);
 		r = 0;
 	}
-	batch_unref(workers);
-	batch_unref(launcher);
+	batch_unref(batches.workers);
+	batch_unref(batches.launcher);
+	batch_unref(batches.dismissed);
 	return r;
 }
 

@@ -115,27 +115,35 @@ show_daemon(struct client *client)
 	ctl_table_end(w);
 }
 
+static const char *
+role_state(const struct role_view *role)
+{
+	if (role->pid == 0)
+		return "waiting to be started";
+	if (role->leaving)
+		return "stopping";
+	return role->dismissed ? "draining" : "running";
+}
+
 static void
 show_role(struct ctl_writer *w, const struct control *control, uint32_t slot,
     const struct role_view *role)
 {
 	const struct board_role *row = &control->setup.board->roles[slot];
 	uint64_t now = control_now_us(), beat = atomic_load(&row->beat_ms);
-	uint32_t starts = atomic_load(&row->starts);
 
 	ctl_text(w, slot == BOARD_LAUNCHER ? "launcher" : "worker");
 	if (slot == BOARD_LAUNCHER)
 		ctl_none(w);
 	else
 		ctl_number(w, slot);
+	ctl_text(w, role_state(role));
 	if (role->pid == 0) {
-		ctl_text(w, "waiting to be started");
 		ctl_none(w);
 		ctl_none(w);
 		ctl_none(w);
 		ctl_none(w);
 	} else {
-		ctl_text(w, role->leaving ? "stopping" : "running");
 		ctl_number(w, (uint64_t)role->pid);
 		ctl_number(w, atomic_load(&row->connections));
 		ctl_number(w, (now - role->started_us) / 1000);
@@ -144,7 +152,7 @@ show_role(struct ctl_writer *w, const struct control *control, uint32_t slot,
 		else
 			ctl_number(w, now / 1000 - beat);
 	}
-	ctl_number(w, starts > 0 ? starts - 1 : 0);
+	ctl_number(w, atomic_load(&row->restarts));
 	ctl_row_end(w);
 }
 

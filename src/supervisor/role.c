@@ -210,10 +210,10 @@ role_greet(struct role *role)
 	if (role_is_launcher(role)) {
 		for (unsigned i = 0; i < BOARD_WORKERS; i++)
 			role_link(&roles->v[i]);
-		role_put(role, roles->for_launcher, true);
+		role_put(role, roles->batches.launcher, true);
 	} else {
 		role_link(role);
-		role_put(role, roles->for_workers, true);
+		role_put(role, roles->batches.workers, true);
 	}
 }
 

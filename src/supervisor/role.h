@@ -22,7 +22,7 @@ struct role {
 	struct roles *roles;
 	uint32_t slot;
 	char name[16], title[32];
-	bool wanted;  /* else not started again */
+	bool wanted; /* else not started again; one that runs is dismissed, or leaves */
 	bool leaving; /* was told to stop */
 	bool adopted; /* not our child: our predecessor has started it */
 	bool retired; /* serves no more, but for what it had; not in the table */
@@ -50,7 +50,7 @@ struct roles {
 	sd_event_source *check; /* of the heartbeats */
 	unsigned workers;
 	struct shared_fd *board, *wake[BOARD_WORKERS];
-	struct batch *for_workers, *for_launcher; /* the newest generation's */
+	struct roles_batches batches; /* the newest generation's */
 	uint64_t generation;
 	bool stopping;
 };
@@ -101,9 +101,6 @@ void role_receive(struct role *role);
 
 /* Makes one that does not run: 0 or -errno. */
 int role_init(struct role *role, struct roles *roles, uint32_t slot);
-
-/* Tells it to end within drain_ms; it will not be started again. */
-void role_stop(struct role *role, uint64_t drain_ms);
 
 /* Its process has ended, as info says (si_pid 0: nobody knows): a word about it
  * in the log; what it held is taken back; both, and what follows from it. */

@@ -97,8 +97,7 @@ role_log_death(const struct role *role, const siginfo_t *info)
 	if (info->si_pid == 0) {
 		role_event(role, &event);
 		event_said(&event);
-		event_log(&event,
-		    role->retired || role->leaving ? CAB_LOG_INFO : level,
+		event_log(&event, role->wanted ? level : CAB_LOG_INFO,
 		    EVENT_ROLE_ENDED,
 		    "%s (pid %d), taken over from the supervisor before, ended",
 		    role->name, (int)role->pid);
@@ -106,7 +105,7 @@ role_log_death(const struct role *role, const siginfo_t *info)
 	}
 	/* The launcher ends itself when it needs to start with other rights. */
 	if (exited && info->si_status == 0)
-		level = role->leaving ? CAB_LOG_DEBUG : CAB_LOG_NOTICE;
+		level = role->wanted ? CAB_LOG_NOTICE : CAB_LOG_DEBUG;
 	role_event(role, &event);
 	event_number(&event, exited ? FIELD_STATUS : FIELD_SIGNAL,
 	    (uint64_t)info->si_status);
@@ -166,10 +165,13 @@ role_died(struct role *role, const siginfo_t *info)
 	role_gone(role);
 	if (role->wanted && !roles->stopping && missed)
 		watch->died(watch->arg, role->name, ++role->misses);
-	if (role->wanted && !roles->stopping)
+	if (role->wanted && !roles->stopping) {
+		atomic_fetch_add(
+		    &roles->setup.board->roles[role->slot].restarts, 1);
 		role_again(role);
-	else if (roles->stopping && roles_running(roles) == 0)
+	} else if (roles->stopping && roles_running(roles) == 0) {
 		watch->empty(watch->arg);
+	}
 }
 
 /*
@@ -292,7 +294,6 @@ role_start(struct role *role)
 		role_again(role);
 		return;
 	}
-	atomic_fetch_add(&row->starts, 1);
 	log_debug("started %s, pid %d", role->name, (int)role->pid);
 	role_greet(role);
 }
@@ -305,14 +306,31 @@ roles_start(struct roles *roles)
 		role_start(&roles->v[i]);
 }
 
+static struct batch *
+batch_for(const struct role *role)
+{
+	const struct roles_batches *batches = &role->roles->batches;
+
+	if (role_is_launcher(role))
+		return batches->launcher;
+	return role->wanted ? batches->workers : batches->dismissed;
+}
+
+static void
+drop_batches(struct roles *roles)
+{
+	batch_unref(roles->batches.workers);
+	batch_unref(roles->batches.launcher);
+	batch_unref(roles->batches.dismissed);
+}
+
 void
 roles_announce(struct roles *roles, uint64_t generation,
-    struct batch *for_workers, struct batch *for_launcher)
+    const struct roles_batches *batches)
 {
-	batch_unref(roles->for_workers);
-	batch_unref(roles->for_launcher);
-	roles->for_workers = batch_ref(for_workers);
-	roles->for_launcher = batch_ref(for_launcher);
+	drop_batches(roles);
+	roles->batches = (struct roles_batches){ batch_ref(batches->workers),
+		batch_ref(batches->launcher), batch_ref(batches->dismissed) };
 	roles->generation = generation;
 	atomic_store(&roles->setup.board->daemon.announced, generation);
 	for (unsigned i = 0; i < BOARD_ROLES; i++) {
@@ -320,15 +338,13 @@ roles_announce(struct roles *roles, uint64_t generation,
 
 		role->misses = 0;
 		if (!role->leaving)
-			role_put(role,
-			    role_is_launcher(role) ? for_launcher : for_workers,
-			    true);
+			role_put(role, batch_for(role), true);
 	}
 }
 
 /* ---- stopping ---------------------------------------------------------------------- */
 
-void
+static void
 role_stop(struct role *role, uint64_t drain_ms)
 {
 	struct msg_stop body = { .drain_ms = drain_ms };
@@ -354,7 +370,7 @@ roles_stop(struct roles *roles, uint64_t drain_ms)
 
 	roles->stopping = true;
 	/* Whoever starts no more needs no sockets: the last copies close them. */
-	roles_announce(roles, roles->generation, NULL, NULL);
+	roles_announce(roles, roles->generation, &(struct roles_batches){ 0 });
 	for (unsigned i = 0; i < BOARD_ROLES; i++)
 		role_stop(&roles->v[i], drain_ms);
 	for (struct role *role = roles->retired; role != NULL; role = role->next)
@@ -448,11 +464,37 @@ make_wake(struct roles *roles, unsigned slot)
 	return roles->wake[slot] != NULL ? 0 : -ENOMEM;
 }
 
+static void
+role_dismiss(struct role *role)
+{
+	role->wanted = false;
+	if (role->pid == 0) {
+		(void)sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
+		return;
+	}
+	log_info("%s (pid %d) accepts no more clients, and ends after its last",
+	    role->name, (int)role->pid);
+	role_put(role, batch_for(role), true);
+}
+
+/* What runs in its slot serves again; if that is on its way out already, another follows it. */
+static void
+role_recall(struct role *role)
+{
+	role->wanted = true;
+	role_put(role, batch_for(role), true);
+	if (role->pid != 0)
+		return;
+	/* Its troubles were those of a time when it was wanted before. */
+	role->down = 0;
+	role->failures = 0;
+}
+
 void
-roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
+roles_resize(struct roles *roles, unsigned workers)
 {
 	for (unsigned i = workers; i < roles->workers; i++)
-		role_stop(&roles->v[i], drain_ms);
+		role_dismiss(&roles->v[i]);
 	for (unsigned i = roles->workers; i < workers; i++) {
 		int r = roles->wake[i] == NULL ? make_wake(roles, i) : 0;
 		struct event event;
@@ -468,7 +510,7 @@ roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms)
 		for (unsigned k = 0; k < BOARD_ROLES; k++)
 			if (roles->v[k].chan >= 0)
 				role_send_wake(&roles->v[k], i);
-		roles->v[i].wanted = true;
+		role_recall(&roles->v[i]);
 	}
 	roles->workers = workers;
 	roles_start(roles);
@@ -564,8 +606,7 @@ roles_free(struct roles *roles)
 	for (unsigned i = 0; i < BOARD_WORKERS; i++)
 		shared_fd_unref(roles->wake[i]);
 	shared_fd_unref(roles->board);
-	batch_unref(roles->for_workers);
-	batch_unref(roles->for_launcher);
+	drop_batches(roles);
 	free(roles);
 }
 
@@ -581,6 +622,7 @@ roles_view(const struct roles *roles, uint32_t slot, struct role_view *ret)
 		.started_us = role->started,
 		.generation = role->generation,
 		.leaving = role->leaving,
+		.dismissed = !role->wanted,
 		.adopted = role->adopted };
 	return true;
 }

@@ -64,8 +64,8 @@ struct roles_found {
 /* Takes one over that goes on serving, with the same scoreboard. */
 void roles_adopt(struct roles *roles, const struct roles_found *found);
 
-/* All that go on have been adopted: brings them in line, and stops within drain_ms those that are not wanted. */
-void roles_adopted(struct roles *roles, uint64_t drain_ms);
+/* All that go on have been adopted: brings them in line. */
+void roles_adopted(struct roles *roles);
 
 /* Takes one over that is to serve no more, as roles_retire will tell it. */
 void roles_inherit(struct roles *roles, const struct roles_found *found);
@@ -76,18 +76,29 @@ void roles_retire(struct roles *roles, bool adopted);
 /* All are left to our successor: nobody is ended. */
 void roles_leave(struct roles *roles);
 
+/* What a generation is to those who use it. */
+struct roles_batches {
+	struct batch *workers, *launcher;
+	struct batch *dismissed; /* workers that serve no more, see roles_resize */
+};
+
 /*
  * From now on this generation is the newest: these batches go to everyone who
  * runs and to everyone who starts (a reference more each).
  */
 void roles_announce(struct roles *roles, uint64_t generation,
-    struct batch *for_workers, struct batch *for_launcher);
+    const struct roles_batches *batches);
 
 /* Starts whatever does not run yet. */
 void roles_start(struct roles *roles);
 
-/* Another number of workers: starts more, or stops those of the highest slots within drain_ms. */
-void roles_resize(struct roles *roles, unsigned workers, uint64_t drain_ms);
+/*
+ * Another number of workers: starts more, or dismisses those of the highest
+ * slots.  A worker that was dismissed ends after its last connection, however
+ * long that takes, and hears of later generations; if its slot is wanted again
+ * before, it is recalled and serves as the others do.
+ */
+void roles_resize(struct roles *roles, unsigned workers);
 
 /* The name of a role that does not use the newest generation yet; NULL if all do. */
 const char *roles_missing(const struct roles *roles);
@@ -109,6 +120,7 @@ struct role_view {
 	uint64_t started_us; /* monotonic */
 	uint64_t generation; /* in use */
 	bool leaving;        /* was told to stop */
+	bool dismissed;      /* ends after its last connection */
 	bool adopted;        /* from our predecessor */
 };
 

@@ -105,7 +105,7 @@ roles_adopt(struct roles *roles, const struct roles_found *found)
 }
 
 void
-roles_adopted(struct roles *roles, uint64_t drain_ms)
+roles_adopted(struct roles *roles)
 {
 	struct msg_level level = { .level = roles->setup.log_level };
 
@@ -122,8 +122,6 @@ roles_adopted(struct roles *roles, uint64_t drain_ms)
 		if (!role_is_launcher(role) &&
 		    atomic_load(&roles->setup.board->roles[i].linked) == 0)
 			role_link(role);
-		if (!role->wanted)
-			role_stop(role, drain_ms);
 	}
 }
 

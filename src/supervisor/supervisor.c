@@ -268,8 +268,7 @@ reload_applied(struct supervisor *self, const struct apply_result *result)
 		warn_misfit(self, conf);
 		log_set_level(settings_log_level(conf));
 		roles_set_log_level(self->roles, settings_log_level(conf));
-		roles_resize(self->roles, settings_workers(conf),
-		    (uint64_t)conf->stop_drain);
+		roles_resize(self->roles, settings_workers(conf));
 	}
 	reload_done(self, result->error);
 }
@@ -690,7 +689,7 @@ set_up_roles(struct supervisor *self, const struct cab_conf *conf)
 	if (r < 0)
 		return r;
 	heritage_roles(&self->heritage, &self->passed, self->roles);
-	roles_adopted(self->roles, (uint64_t)conf->stop_drain);
+	roles_adopted(self->roles);
 	return 0;
 }
 

@@ -87,6 +87,7 @@ struct cab_worker {
 	struct cab_log_gate shortage_gate;
 	uint64_t beat_ms; /* when to come round even with nothing to do */
 	bool stopping, done;
+	bool dismissed;   /* ends when nothing is open, if it is not recalled */
 	uint64_t stop_ms; /* when what is left is dropped */
 };
 

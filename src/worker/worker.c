@@ -392,17 +392,49 @@ serve_rest(struct listener *previous)
 }
 
 static void
+pending_check(uint64_t generation)
+{
+	if (!self.pending || self.pending->number != generation)
+		fatal(EX_SOFTWARE,
+		    "the supervisor committed an unknown generation");
+}
+
+/* The pending generation becomes the one in use; returns the listeners before, still to be closed. */
+static struct listener *
+pending_use(void)
+{
+	struct listener *previous = self.listeners;
+
+	current_retire();
+	self.current = self.pending;
+	self.current->current = true;
+	self.pending = NULL;
+	self.listeners = self.pending_listeners;
+	self.pending_listeners = NULL;
+	serve_rest(previous);
+	drain_replaced();
+	return previous;
+}
+
+/* What the board shows need not be the number: see BOARD_DISMISSED. */
+static void
+say_ready(uint64_t generation, uint32_t shown)
+{
+	atomic_store(&self.board->roles[self.slot].generation, shown);
+	if (reply(MSG_READY, generation, NULL) < 0)
+		fatal(EX_OSERR, "cannot answer the supervisor");
+}
+
+static void
 on_commit(struct chan_msg *msg)
 {
 	const struct msg_commit *m = (const void *)msg->body;
-	struct listener *previous = self.listeners;
+	struct listener *previous;
 	const char *failed = NULL;
 	char text[256];
 	int r;
 
-	if (!self.pending || self.pending->number != m->generation)
-		fatal(EX_SOFTWARE,
-		    "the supervisor committed an unknown generation");
+	pending_check(m->generation);
 	r = gen_start(self.pending, &failed);
 	if (r < 0) {
 		snprintf(text, sizeof(text), "service \"%s\" cannot start: %s",
@@ -412,14 +444,8 @@ on_commit(struct chan_msg *msg)
 		pending_fail(m->generation, text);
 		return;
 	}
-	current_retire();
-	self.current = self.pending;
-	self.current->current = true;
-	self.pending = NULL;
-	self.listeners = self.pending_listeners;
-	self.pending_listeners = NULL;
-	serve_rest(previous);
-	drain_replaced();
+	previous = pending_use();
+	self.dismissed = false;
 	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {
 		if (l->stream && self.at_capacity)
@@ -429,10 +455,25 @@ on_commit(struct chan_msg *msg)
 		listener_update(&self, l);
 	}
 	listeners_close(&previous);
-	atomic_store(
-	    &self.board->roles[self.slot].generation, (uint32_t)m->generation);
-	if (reply(MSG_READY, m->generation, NULL) < 0)
-		fatal(EX_OSERR, "cannot answer the supervisor");
+	say_ready(m->generation, (uint32_t)m->generation);
+}
+
+/*
+ * Fewer workers are wanted.  The generation says which services are as they
+ * were, and serves nobody: it is not started.
+ */
+static void
+on_dismiss(struct chan_msg *msg)
+{
+	const struct msg_commit *m = (const void *)msg->body;
+	struct listener *previous;
+
+	pending_check(m->generation);
+	/* The kernel may have told us alone of clients that wait. */
+	previous = pending_use();
+	listeners_close(&previous);
+	self.dismissed = true;
+	say_ready(m->generation, BOARD_DISMISSED);
 }
 
 static void
@@ -534,6 +575,7 @@ static void (*const handlers[MSG_MAX])(struct chan_msg *) = {
 	[MSG_LISTENER] = on_listener,
 	[MSG_RESOURCE] = on_resource,
 	[MSG_COMMIT] = on_commit,
+	[MSG_DISMISS] = on_dismiss,
 	[MSG_WAKE] = on_wake,
 	[MSG_LINK] = on_link,
 	[MSG_RETIRE] = on_retire,
@@ -569,9 +611,9 @@ worker_turn(struct cab_worker *worker)
 {
 	drain_turn(worker);
 	retired_sweep(worker);
-	if (!worker->stopping)
+	if (!worker->stopping && !worker->dismissed)
 		return;
-	if (clock_ms() >= worker->stop_ms)
+	if (worker->stopping && clock_ms() >= worker->stop_ms)
 		worker->done = true; /* what is left is dropped on the way out */
 	if (worker->engine.n_open > 0)
 		return;

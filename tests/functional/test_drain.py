@@ -15,7 +15,7 @@ import pytest
 from harness import (Http, Process, descendants, echoes, free_port, http,
                      in_parallel, needs_root, program, receive, receive_all, tcp, udp,
                      unix_stream, wait_until)
-from test_ctl import ctl
+from test_ctl import ask, ctl
 
 SHORT = {"drain": "200ms"}
 LONG = {"drain": "1h"}
@@ -86,6 +86,183 @@ def test_a_deadline_lifted_by_the_reload_that_undoes_it(daemon, make):
         # Both had the same deadline, and the second one's is over.
         assert receive_all(two) == b""
         assert echoes(one)
+
+
+# ---------------------------------------------------------------- fewer workers
+
+def crew(running):
+    """What status shows of the workers: {slot: row}."""
+    return {row["slot"]: row for row in ask(running, "status")["processes"]
+            if row["role"] == "worker"}
+
+
+def owner(running, sock):
+    """The name of the process that has the connection."""
+    host, port = sock.getsockname()[:2]
+    return next((row["process"]
+                 for row in ask(running, "connections")["connections"]
+                 if row["peer"] == f"{host}:{port}"), None)
+
+
+def held_by(running, name, connect, ready):
+    """One connection that the process of this name holds, and others before it."""
+    others = []
+    for _ in range(256):
+        sock = connect()
+        assert ready(sock)
+        if owner(running, sock) == name:
+            return sock, others
+        others.append(sock)
+    raise AssertionError(f"{name} gets no client")
+
+
+def test_fewer_workers_end_no_connection(daemon):
+    port = free_port()
+    service = echo(port, "a")
+    running = daemon(services=[service], workers=3)
+    before = crew(running)
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for slot in range(3):
+            one, others = held_by(running, f"worker {slot}",
+                                  lambda: tcp(port), echoes)
+            socks += [stack.enter_context(sock) for sock in [one, *others]]
+        running.reload(services=[service], workers=1)
+        after = crew(running)
+        assert [after[slot]["state"] for slot in range(3)] == \
+            ["running", "draining", "draining"]
+        assert [after[slot]["pid"] for slot in range(3)] == \
+            [before[slot]["pid"] for slot in range(3)]
+        assert ask(running, "status")["daemon"]["workers"] == 1
+        # However often it is read again; and all new clients are the others'.
+        for _ in range(3):
+            running.reload()
+        assert all(echoes(sock) for sock in socks)
+        rows = ask(running, "connections")["connections"]
+        assert len(rows) == len(socks)
+        new = [stack.enter_context(tcp(port)) for _ in range(8)]
+        assert all(echoes(sock) for sock in new)
+        assert {owner(running, sock) for sock in new} == {"worker 0"}
+        # By number they can be ended, as any other.
+        victim = next(row for row in rows if row["process"] == "worker 2")
+        ctl(running, "kill", victim["id"])
+        wait_until(lambda: victim["id"] not in [
+            row["id"] for row in ask(running, "connections")["connections"]],
+            "the connection is ended")
+    wait_until(lambda: list(crew(running)) == [0], "they end with their last")
+    assert [p.pid for p in running.workers()] == [before[0]["pid"]]
+    # Fresh ones in their slots have never been restarted.
+    running.reload(services=[service], workers=3)
+    again = crew(running)
+    assert {row["restarts"] for row in again.values()} == {0}
+    assert {row["state"] for row in again.values()} == {"running"}
+    assert not {again[1]["pid"], again[2]["pid"]} & \
+        {row["pid"] for row in before.values()}
+
+
+def test_a_worker_that_drains_is_recalled(daemon):
+    port = free_port()
+    service = echo(port, "a")
+    running = daemon(services=[service], workers=2)
+    sock, others = held_by(running, "worker 1", lambda: tcp(port), echoes)
+    before = crew(running)
+    with contextlib.ExitStack() as stack:
+        for other in [sock, *others]:
+            stack.enter_context(other)
+        running.reload(services=[service], workers=1)
+        assert crew(running)[1]["state"] == "draining"
+        running.reload(services=[service], workers=3)
+        after = crew(running)
+        assert [after[slot]["state"] for slot in range(3)] == ["running"] * 3
+        assert after[1]["pid"] == before[1]["pid"]
+        assert {row["restarts"] for row in after.values()} == {0}
+        assert echoes(sock)
+        new, more = held_by(running, "worker 1", lambda: tcp(port), echoes)
+        for other in [new, *more]:
+            stack.enter_context(other)
+    wait_until(lambda: sum(row["connections"]
+                           for row in crew(running).values()) == 0,
+               "they have all gone")
+    assert crew(running)[1]["pid"] == before[1]["pid"]
+
+
+@pytest.mark.parametrize("how", ["changed", "dropped"])
+def test_a_later_reload_ends_what_it_touches_there_too(daemon, how):
+    one, two = free_port(), free_port()
+    kept, touched = echo(one, "kept"), echo(two, "touched")
+    running = daemon(services=[kept, touched], workers=2)
+    stays, a = held_by(running, "worker 1", lambda: tcp(one), echoes)
+    goes, b = held_by(running, "worker 1", lambda: tcp(two), echoes)
+    with contextlib.ExitStack() as stack:
+        for sock in [stays, goes, *a, *b]:
+            stack.enter_context(sock)
+        running.reload(services=[kept, touched], workers=1)
+        assert echoes(stays) and echoes(goes)
+        running.reload(services=[kept] if how == "dropped" else
+                       [changed(touched), kept], workers=1)
+        assert receive_all(goes) == b""
+        assert echoes(stays)
+        assert crew(running)[1]["state"] == "draining"
+    wait_until(lambda: list(crew(running)) == [0], "it ends with its last")
+
+
+def test_fewer_workers_in_the_middle_of_a_mail_and_a_download(daemon, work):
+    size = 20_000_000
+    (work / "www").mkdir()
+    (work / "www/big").write_bytes(b"z" * size)
+    mail_port, web_port = free_port(), free_port()
+    mail = {"name": "mail", "listen": f"tcp://127.0.0.1:{mail_port}",
+            "protocol": "smtp", "smtp": {"mode": "sink"}}
+    services = [mail, web(web_port, work / "www")]
+    running = daemon(services=services, workers=2, drain="1ms")
+
+    def say(sock, line):
+        sock.sendall(line + b"\r\n")
+        return receive_line(sock)
+
+    def receive_line(sock):
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += receive(sock, 1)
+        return line
+
+    def healthy(sock):
+        with contextlib.suppress(OSError):
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            return b"ok" in sock.recv(1000)
+
+    mailer, a = held_by(running, "worker 1", lambda: tcp(mail_port),
+                        lambda s: receive_line(s).startswith(b"220"))
+    getter, b = held_by(running, "worker 1", lambda: tcp(web_port), healthy)
+    with contextlib.ExitStack() as stack:
+        for sock in [mailer, getter, *a, *b]:
+            stack.enter_context(sock)
+        for line in [b"HELO a", b"MAIL FROM:<a@b.example>",
+                     b"RCPT TO:<a@b.example>"]:
+            assert say(mailer, line).startswith(b"250"), line
+        assert say(mailer, b"DATA").startswith(b"354")
+        mailer.sendall(b"Subject: x\r\n\r\nhalf")
+        getter.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n"
+                       b"Connection: close\r\n\r\n")
+        assert receive(getter, 12) == b"HTTP/1.1 200"
+        running.reload(services=services, workers=1, drain="1ms")
+        assert crew(running)[1]["state"] == "draining"
+        assert say(mailer, b" more\r\n.").startswith(b"250")
+        body = receive_all(getter)
+        assert len(body.split(b"\r\n\r\n", 1)[1]) == size
+
+
+def test_a_stop_drains_such_workers_as_the_others(daemon):
+    port = free_port()
+    running = daemon(services=[echo(port, "a")], workers=2, drain="30s")
+    sock, others = held_by(running, "worker 1", lambda: tcp(port), echoes)
+    with contextlib.ExitStack() as stack:
+        for other in [sock, *others]:
+            stack.enter_context(other)
+        running.reload(services=[echo(port, "a")], workers=1, drain="30s")
+        running.signal(signal.SIGTERM)
+        assert receive_all(sock) == b""
+    running.finish()
 
 
 def test_the_drain_is_the_one_the_connection_started_with(daemon):

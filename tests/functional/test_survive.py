@@ -306,6 +306,40 @@ def test_killed_supervisor_is_not_noticed(kept):
     assert_kept(daemon, sockets=4, roles=3)
 
 
+def test_a_worker_that_drains_is_taken_over(kept):
+    """As one that drains: it keeps what it has, and can be recalled."""
+    ports = three()
+    daemon = kept(services(*ports), workers=2)
+    workers = daemon.serving()
+    held = [echo_held(ports[0]) for _ in range(8)]
+    # Enough for both to have some.
+    while any(f'connections{{role="worker {n}"}} 0\n' in metrics(daemon)
+              for n in range(2)):
+        held.append(echo_held(ports[0]))
+        held[-1]()
+    daemon.reload(services(*ports), workers=1)
+    for _ in range(2):
+        daemon.again()
+        assert daemon.serving() == workers
+        assert re.search(r"^worker +1 +draining ", ctl(daemon, "status")[1],
+                         re.M)
+        for client in held:
+            client()
+        daemon.reload(services(*ports), workers=1)
+    assert_kept(daemon, sockets=4, roles=3)
+    daemon.reload(services(*ports), workers=2)
+    assert daemon.serving() == workers
+    assert "draining" not in ctl(daemon, "status")[1]
+    daemon.reload(services(*ports), workers=1)
+    for client in held:
+        client()
+    held.clear()
+    wait_until(lambda: len(daemon.serving()) == 1, "it ends with its last")
+    assert_kept(daemon, sockets=4, roles=2)
+    daemon.again()
+    assert daemon.serving() == workers[:1]
+
+
 def test_workers_serve_while_there_is_no_supervisor(kept):
     ports = three()
     daemon = kept(services(*ports), workers=1)

@@ -36,20 +36,22 @@
 
 static struct {
 	uint64_t announced;
-	struct batch *workers, *launcher;
+	struct batch *workers, *launcher, *dismissed;
 	const char *missing; /* who has not answered yet */
 	unsigned started, killed;
 } told;
 
 void
 roles_announce(struct roles *roles, uint64_t generation,
-    struct batch *for_workers, struct batch *for_launcher)
+    const struct roles_batches *batches)
 {
 	(void)roles;
 	batch_unref(told.workers);
 	batch_unref(told.launcher);
-	told.workers = batch_ref(for_workers);
-	told.launcher = batch_ref(for_launcher);
+	batch_unref(told.dismissed);
+	told.workers = batch_ref(batches->workers);
+	told.launcher = batch_ref(batches->launcher);
+	told.dismissed = batch_ref(batches->dismissed);
 	told.announced = generation;
 	told.missing = "worker 0";
 }
@@ -285,7 +287,7 @@ look(struct batch *batch, struct seen *seen)
 			memcpy(&seen->resource[seen->resources], msg.body, msg.n);
 			seen->resource_fds[seen->resources++] = chan_take_fd(
 			    &msg, 0);
-		} else if (msg.type == MSG_COMMIT) {
+		} else if (msg.type == MSG_COMMIT || msg.type == MSG_DISMISS) {
 			memcpy(&commit, msg.body, sizeof(commit));
 			seen->generation = commit.generation;
 		}
@@ -371,6 +373,7 @@ tear_down(void **state)
 	apply_free(apply);
 	batch_unref(told.workers);
 	batch_unref(told.launcher);
+	batch_unref(told.dismissed);
 	passed_release(&passed);
 	event = sd_event_unref(event);
 	return open_descriptors() != fds_before;
@@ -406,6 +409,11 @@ test_first(void **state)
 	look_away(&seen);
 	look(told.launcher, &seen);
 	assert_int_equal(seen.listeners, 0);
+	/* Those that serve no more hear what is in use, and get no socket. */
+	look(told.dismissed, &seen);
+	assert_int_equal(seen.n, 2);
+	assert_int_equal(seen.listeners, 0);
+	assert_int_equal(seen.generation, told.announced);
 	assert_true(answers(port_of(0)) && answers(port_of(2)));
 }
 
@@ -877,7 +885,8 @@ test_close_in_the_middle(void **state)
 	/* What the roles still hold is theirs to close. */
 	batch_unref(told.workers);
 	batch_unref(told.launcher);
-	told.workers = told.launcher = NULL;
+	batch_unref(told.dismissed);
+	told.workers = told.launcher = told.dismissed = NULL;
 	assert_false(answers(port));
 	answer();
 	apply_died(apply, "worker 0", 9);

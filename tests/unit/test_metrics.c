@@ -85,7 +85,7 @@ counters_of_all_roles(void **state)
 	board->counters[0][3].refused[2] = 9;
 	board->services[3].active = 4;
 	board->daemon.started_ms = 1500;
-	board->roles[1].starts = 3;
+	board->roles[1].restarts = 2;
 	render();
 	expect("cabinetd_build_info{version=\"" PACKAGE_VERSION "\"} 1");
 	expect("cabinetd_start_time_seconds 1.5");

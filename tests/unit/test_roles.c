@@ -41,6 +41,7 @@ static struct {
 	bool talk_nonsense;
 	bool ignore_stop;
 	bool slow;      /* does not read until it is continued */
+	bool busy;      /* has open connections when it is dismissed */
 	unsigned slot;  /* of the one that misbehaves */
 	uint64_t since; /* generation from which on it does */
 } manner;
@@ -106,6 +107,16 @@ on_commit(struct stand_in *self, const struct chan_msg *msg)
 	self->listeners = 0;
 }
 
+/* Told, once more, through the scoreboard; what is open goes on. */
+static void
+on_dismiss(struct stand_in *self, const struct chan_msg *msg)
+{
+	atomic_store(&board->roles[self->hello.slot].generation, BOARD_DISMISSED);
+	if (!manner.busy)
+		_exit(0);
+	chan_send(self->chan, MSG_READY, msg->body, msg->n, NULL, 0);
+}
+
 static void
 on_message(struct stand_in *self, struct chan_msg *msg)
 {
@@ -124,6 +135,9 @@ on_message(struct stand_in *self, struct chan_msg *msg)
 		break;
 	case MSG_COMMIT:
 		on_commit(self, msg);
+		break;
+	case MSG_DISMISS:
+		on_dismiss(self, msg);
 		break;
 	case MSG_RETIRE:
 		_exit(0);
@@ -232,7 +246,7 @@ on_sigchld(sd_event_source *source, const struct signalfd_siginfo *info, void *a
 	} while (0)
 
 static struct batch *
-new_batch(uint64_t generation, unsigned listeners)
+new_batch(uint64_t generation, unsigned listeners, uint32_t last)
 {
 	struct msg_config config = { .generation = generation };
 	struct msg_listener listener = { .generation = generation };
@@ -248,7 +262,7 @@ new_batch(uint64_t generation, unsigned listeners)
 				     sizeof(listener), fd),
 		    0);
 	assert_int_equal(
-	    batch_add(batch, MSG_COMMIT, &commit, sizeof(commit), NULL), 0);
+	    batch_add(batch, last, &commit, sizeof(commit), NULL), 0);
 	shared_fd_unref(fd);
 	return batch;
 }
@@ -256,10 +270,14 @@ new_batch(uint64_t generation, unsigned listeners)
 static void
 announce(uint64_t generation, unsigned listeners)
 {
-	struct batch *batch = new_batch(generation, listeners);
+	struct roles_batches batches = { .dismissed = new_batch(
+					     generation, 0, MSG_DISMISS) };
 
-	roles_announce(roles, generation, batch, batch);
-	batch_unref(batch);
+	batches.workers = batches.launcher = new_batch(
+	    generation, listeners, MSG_COMMIT);
+	roles_announce(roles, generation, &batches);
+	batch_unref(batches.workers);
+	batch_unref(batches.dismissed);
 }
 
 static void
@@ -566,7 +584,7 @@ test_another_number_of_workers(void **state)
 	(void)state;
 	start(1);
 	turn_until(roles_missing(roles) == NULL);
-	roles_resize(roles, 3, 1000);
+	roles_resize(roles, 3);
 	assert_int_equal(spawned, 4);
 	turn_until(roles_missing(roles) == NULL);
 	announce(2, 1);
@@ -574,26 +592,88 @@ test_another_number_of_workers(void **state)
 	assert_int_equal(told(0), 1 << 16 | 3 << 8 | 1);
 	assert_int_equal(told(2), 1 << 16 | 3 << 8 | 1);
 	assert_int_equal(told(BOARD_LAUNCHER), 1 << 16 | 3 << 8 | 3);
-	roles_resize(roles, 1, 1000);
+	roles_resize(roles, 1);
 	assert_int_equal(roles_workers(roles), 1);
 	turn_until(roles_running(roles) == 2);
 	assert_null(roles_missing(roles));
-	roles_resize(roles, 2, 1000);
+	roles_resize(roles, 2);
 	turn_until(roles_running(roles) == 3 && roles_missing(roles) == NULL);
 	assert_int_equal(spawned, 5);
 }
 
-/* Wanted again before it has ended: it comes back when it has. */
+static uint32_t
+shown(unsigned slot)
+{
+	return atomic_load(&board->roles[slot].generation);
+}
+
+/* Wanted again when it has ended, but nobody knows it yet: another one comes. */
 static void
-test_stopped_and_wanted_again(void **state)
+test_dismissed_and_wanted_again(void **state)
 {
 	(void)state;
 	start(2);
 	turn_until(roles_missing(roles) == NULL);
-	roles_resize(roles, 1, 1000);
-	roles_resize(roles, 2, 1000);
+	roles_resize(roles, 1);
+	while (shown(1) != BOARD_DISMISSED)
+		usleep(1000);
+	roles_resize(roles, 2);
 	assert_int_equal(spawned, 3);
 	turn_until(spawned == 4 && roles_missing(roles) == NULL);
+}
+
+/* What is open goes on: it is told of new generations, but nobody waits for it. */
+static void
+test_a_dismissed_one_goes_on(void **state)
+{
+	struct role_view view;
+
+	(void)state;
+	manner.busy = true;
+	start(2);
+	turn_until(roles_missing(roles) == NULL);
+	roles_resize(roles, 1);
+	turn_until(ready >= 1 && shown(1) == BOARD_DISMISSED);
+	assert_int_equal(roles_workers(roles), 1);
+	assert_int_equal(roles_running(roles), 3);
+	assert_true(roles_view(roles, 1, &view) && view.dismissed);
+	assert_true(roles_view(roles, 0, &view) && !view.dismissed);
+	announce(2, 1);
+	turn_until(roles_missing(roles) == NULL);
+	turn_until(roles_view(roles, 1, &view) && view.generation == 2);
+	assert_int_equal(roles_kill_connection(roles, 1, 5), 0);
+	/* Recalled, it serves what the others do. */
+	roles_resize(roles, 2);
+	announce(3, 2);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(told(1) >> 16, 2);
+	assert_int_equal(spawned, 3);
+	assert_int_equal(atomic_load(&board->roles[1].restarts), 0);
+	/* The end of one that is not wanted is nobody's loss. */
+	roles_resize(roles, 1);
+	kill(pids[1], SIGKILL);
+	turn_until(roles_running(roles) == 2);
+	roles_resize(roles, 2);
+	turn_until(roles_missing(roles) == NULL);
+	assert_int_equal(spawned, 4);
+	assert_int_equal(atomic_load(&board->roles[1].restarts), 0);
+	kill(pids[1], SIGKILL);
+	turn_until(spawned == 5 && roles_missing(roles) == NULL);
+	assert_int_equal(atomic_load(&board->roles[1].restarts), 1);
+	assert_true(roles_healthy(roles));
+}
+
+static void
+test_a_stop_is_for_the_dismissed_too(void **state)
+{
+	(void)state;
+	manner.busy = true;
+	start(3);
+	turn_until(roles_missing(roles) == NULL);
+	roles_resize(roles, 1);
+	roles_stop(roles, 1000);
+	turn_until(empty == 1);
+	assert_int_equal(roles_running(roles), 0);
 }
 
 static void
@@ -730,7 +810,7 @@ test_adopted_ones_go_on(void **state)
 	make(2);
 	roles_adopt(roles, &worker);
 	roles_adopt(roles, &launcher);
-	roles_adopted(roles, 1000);
+	roles_adopted(roles);
 	announce(7, 2);
 	roles_start(roles);
 	turn_until(roles_missing(roles) == NULL);
@@ -750,6 +830,33 @@ test_adopted_ones_go_on(void **state)
 	assert_int_equal(end_of(launcher.pid), 0);
 }
 
+/* The supervisor before had dismissed it, or had not come to that. */
+static void
+test_an_adopted_one_that_is_not_wanted_goes_on(void **state)
+{
+	struct roles_found worker;
+	struct role_view view;
+
+	(void)state;
+	manner.busy = true;
+	worker = left_behind(1);
+	atomic_store(&board->roles[1].generation, 1);
+	atomic_store(&board->roles[1].linked, 1);
+	make(1);
+	roles_adopt(roles, &worker);
+	roles_adopted(roles);
+	announce(7, 2);
+	roles_start(roles);
+	turn_until(roles_missing(roles) == NULL && shown(1) == BOARD_DISMISSED);
+	assert_true(roles_view(roles, 1, &view));
+	assert_true(view.dismissed && !view.leaving && view.adopted);
+	assert_int_equal(spawned, 2);
+	kill(worker.pid, SIGKILL);
+	turn_until(roles_running(roles) == 2);
+	assert_int_equal(end_of(worker.pid), -SIGKILL);
+	assert_int_equal(spawned, 2);
+}
+
 /* The supervisor before had died while it made it known to the launcher. */
 static void
 test_a_broken_link_is_made_anew(void **state)
@@ -763,7 +870,7 @@ test_a_broken_link_is_made_anew(void **state)
 	make(1);
 	roles_adopt(roles, &worker);
 	roles_adopt(roles, &launcher);
-	roles_adopted(roles, 1000);
+	roles_adopted(roles);
 	announce(2, 1);
 	turn_until(roles_missing(roles) == NULL);
 	assert_int_equal(told(0) & 0xff, 1);
@@ -785,7 +892,7 @@ test_one_that_has_not_begun_is_replaced(void **state)
 	(void)state;
 	make(1);
 	roles_adopt(roles, &worker);
-	roles_adopted(roles, 1000);
+	roles_adopted(roles);
 	announce(1, 1);
 	roles_start(roles);
 	turn_until(roles_missing(roles) == NULL);
@@ -900,7 +1007,10 @@ main(void)
 		TEST(test_kill_ends_at_once),
 		TEST(test_stop_of_nobody),
 		TEST(test_another_number_of_workers),
-		TEST(test_stopped_and_wanted_again),
+		TEST(test_dismissed_and_wanted_again),
+		TEST(test_a_dismissed_one_goes_on),
+		TEST(test_a_stop_is_for_the_dismissed_too),
+		TEST(test_an_adopted_one_that_is_not_wanted_goes_on),
 		TEST(test_log_level),
 		TEST(test_a_spawn_that_fails_is_tried_again),
 		TEST(test_a_worker_that_dies_under_a_tracer),
