@@ -131,12 +131,15 @@ waiting_find(struct launcher *l, uint64_t inode)
 {
 	struct waiting *w = l->waits;
 
-	while (w != NULL && (w->retired || w->inode != inode))
+	while (w != NULL && w->inode != inode)
 		w = w->next;
 	return w;
 }
 
-/* The same socket goes on, under the new configuration's options. */
+/*
+ * The same socket goes on, under the new configuration's options; also one that
+ * was retired, but has a program still, which keeps it.
+ */
 static void
 waiting_renew(struct launcher *l, struct waiting *w, struct waiting *by)
 {
@@ -145,8 +148,15 @@ waiting_renew(struct launcher *l, struct waiting *w, struct waiting *by)
 	w->gen = by->gen;
 	w->service = by->service;
 	w->seen = true;
+	w->retired = false;
 	by->gen = old;
 	waiting_free(l, by);
+	/* Its program counts for the service that it serves now. */
+	if (w->program != NULL && w->program->slot != w->service->slot) {
+		start_counters(l, w->program->slot)->exited++;
+		w->program->slot = w->service->slot;
+		start_counters(l, w->program->slot)->started++;
+	}
 }
 
 void

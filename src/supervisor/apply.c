@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "ipc/msg.h"
 #include "supervisor/listen.h"
+#include "supervisor/parked.h"
 #include "supervisor/plan.h"
 
 #define ANSWER_WITHIN UINT64_C(5000000) /* us that the roles have */
@@ -63,6 +64,7 @@ struct apply {
 	struct cab_log_gate refusals; /* of a generation that is not being applied */
 	bool late; /* those who did not answer have been killed once */
 	uint64_t generation; /* the last one that was used */
+	struct parked *parked; /* sockets that programs of dropped services have */
 	struct plan inherited; /* what the first configuration finds running */
 };
 
@@ -273,6 +275,29 @@ adopt_listener(struct apply *apply, struct state *state, size_t index)
 	return -ENOENT;
 }
 
+/* Takes back a socket that a program of the service goes on with. */
+static int
+unpark_listener(struct apply *apply, struct state *state, size_t index)
+{
+	const struct cab_service *service = service_of(state, index);
+	struct listener *listener = NULL;
+	char why[LISTEN_WHY];
+	int r;
+
+	if (state->places[index].n == 0 && service->exec != NULL &&
+	    service->exec->wait)
+		listener = parked_find(apply->parked,
+		    plan_listen_key(service, listen_of(state, index)));
+	if (listener == NULL)
+		return 0;
+	r = listener_tune(listener, service, why);
+	if (r < 0) {
+		no_listener(apply, state, index, why);
+		return r;
+	}
+	return place_opened(apply, state, index, listener_ref(listener));
+}
+
 /* True when a socket of the same service answers for this address as well. */
 static bool
 is_covered(const struct state *state, size_t index)
@@ -414,6 +439,10 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 		    "not listening on %s: this host has no IPv6", listen->text);
 		return 0;
 	}
+	if (r == -EADDRINUSE && service->exec != NULL && service->exec->wait)
+		snprintf(why + strlen(why), sizeof(why) - strlen(why),
+		    "; it may be a program of this service itself, from an "
+		    "earlier supervisor: then wait for its end");
 	if (r == -EADDRINUSE)
 		explain_passed(apply->setup.passed, listen, why);
 	if (r < 0) {
@@ -428,7 +457,8 @@ static int
 open_listeners(struct apply *apply, struct state *state)
 {
 	static int (*const steps[])(struct apply *, struct state *,
-	    size_t) = { keep_listener, adopt_listener, open_listener };
+	    size_t) = { keep_listener, adopt_listener, unpark_listener,
+		open_listener };
 	int first = 0;
 
 	passed_unclaim(apply->setup.passed);
@@ -729,6 +759,24 @@ finish(struct apply *apply, int error, const struct apply_dropped *gone)
 	diag_release(&apply->findings);
 }
 
+/* A service that is off or gone may come back while its program has the socket still. */
+static void
+park_dropped(struct apply *apply, const struct state *old)
+{
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
+		const struct cab_service *service = service_of(old, i);
+		uint32_t slot = old->plan.services[old->plan.listens[i].service].slot;
+
+		if (service->exec == NULL || !service->exec->wait)
+			continue;
+		for (size_t k = 0; k < old->places[i].n; k++)
+			if (old->places[i].v[k]->refs == 1)
+				parked_add(apply->parked, old->places[i].v[k],
+				    plan_listen_key(service, listen_of(old, i)),
+				    slot, (uint64_t)service->timeouts.drain);
+	}
+}
+
 static void
 commit(struct apply *apply)
 {
@@ -738,7 +786,9 @@ commit(struct apply *apply)
 
 	apply->current = apply->next;
 	apply->next = NULL;
+	parked_settle(apply->parked);
 	log_changes(old, apply->current);
+	park_dropped(apply, old);
 	state_free(old);
 	finish(apply, 0, gone);
 	free_dropped(gone, n);
@@ -1027,6 +1077,15 @@ apply_generation(const struct apply *apply)
 
 /* ---- its life -------------------------------------------------------------------------- */
 
+static bool
+is_busy(void *arg, uint32_t slot)
+{
+	const struct apply *apply = arg;
+
+	return apply->setup.busy != NULL &&
+	    apply->setup.busy(apply->setup.arg, slot);
+}
+
 int
 apply_new(struct apply **ret, const struct apply_setup *setup)
 {
@@ -1036,9 +1095,12 @@ apply_new(struct apply **ret, const struct apply_setup *setup)
 	if (apply == NULL)
 		return -ENOMEM;
 	apply->setup = *setup;
-	r = sd_event_add_time(setup->event, &apply->timer, CLOCK_MONOTONIC,
-	    UINT64_MAX, 0, on_timer, apply);
+	r = parked_new(&apply->parked, setup->event, is_busy, apply);
+	if (r >= 0)
+		r = sd_event_add_time(setup->event, &apply->timer,
+		    CLOCK_MONOTONIC, UINT64_MAX, 0, on_timer, apply);
 	if (r < 0) {
+		parked_free(apply->parked);
 		free(apply);
 		return r;
 	}
@@ -1083,6 +1145,7 @@ apply_close(struct apply *apply)
 	state_free(apply->next);
 	state_free(apply->current);
 	apply->next = apply->current = NULL;
+	parked_clear(apply->parked);
 	diag_release(&apply->findings);
 }
 
@@ -1092,6 +1155,7 @@ apply_free(struct apply *apply)
 	if (apply == NULL)
 		return;
 	apply_close(apply);
+	parked_free(apply->parked);
 	plan_release(&apply->inherited);
 	apply->timer = sd_event_source_disable_unref(apply->timer);
 	free(apply);

@@ -47,6 +47,8 @@ struct apply_setup {
 	    void *arg, const struct cab_conf *conf, struct cab_diag *findings);
 	/* May be NULL.  A new service is going to have this slot. */
 	void (*fresh)(void *arg, uint32_t slot);
+	/* May be NULL.  True while programs of the service with this slot run. */
+	bool (*busy)(void *arg, uint32_t slot);
 	void (*done)(void *arg, const struct apply_result *result);
 	void *arg;
 };

@@ -23,6 +23,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/heritage.h \
 	%reldir%/passed.c \
 	%reldir%/passed.h \
+	%reldir%/parked.c \
+	%reldir%/parked.h \
 	%reldir%/listen.c \
 	%reldir%/listen.h \
 	%reldir%/plan.c \

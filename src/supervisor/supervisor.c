@@ -708,6 +708,15 @@ on_fresh(void *arg, uint32_t slot)
 	board_renew(((struct supervisor *)arg)->board, slot);
 }
 
+static bool
+on_busy(void *arg, uint32_t slot)
+{
+	struct board_counters sum;
+
+	board_sum(((struct supervisor *)arg)->board, slot, &sum);
+	return sum.started > sum.exited;
+}
+
 static int
 set_up_control(struct supervisor *self)
 {
@@ -730,6 +739,7 @@ set_up(struct supervisor *self, const struct cab_conf *conf)
 		.done = on_applied,
 		.prepare = on_prepare,
 		.fresh = on_fresh,
+		.busy = on_busy,
 		.arg = self };
 	int r;
 

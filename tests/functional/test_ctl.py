@@ -487,6 +487,86 @@ def test_enable_what_has_left_the_configuration(daemon):
     assert service(d, "echo")["state"] == "serving"
 
 
+def datagrams(listen, **more):
+    """A program that takes its socket over and answers who it is."""
+    script = ("import os, socket\n"
+              "s = socket.socket(fileno=0)\n"
+              "while True:\n"
+              "    data, peer = s.recvfrom(100)\n"
+              "    s.sendto(str(os.getpid()).encode(), peer)\n")
+    return {"name": "w", "listen": listen, "timeouts": {"drain": "1min"},
+            "exec": program("/usr/bin/python3", "-c", script, wait=True), **more}
+
+
+def who_answers(port):
+    with harness.udp(port) as sock:
+        sock.send(b"x")
+        return int(sock.recv(100))
+
+
+def test_a_program_has_the_socket_of_a_service_that_comes_back(daemon):
+    """Nobody could bind its address meanwhile, and nobody has to."""
+    port = harness.free_port()
+    w = datagrams(f"udp://127.0.0.1:{port}")
+    d = daemon([w, ECHO], workers=1, drain=0)
+    pid = who_answers(port)
+    for _ in range(2):
+        ctl(d, "disable", "w")
+        assert ask(d, "enable", "w")["service"]["state"] == "serving"
+        assert who_answers(port) == pid
+        for services in ([ECHO], [w, ECHO]):
+            d.write(services)
+            ctl(d, "reload")
+        assert who_answers(port) == pid
+    # A reload that fails takes nothing, however often.
+    ctl(d, "disable", "w")
+    for services in ([w, {**ECHO, "listen": "tcp://192.0.2.1:7"}], [w]):
+        d.write(services)
+        ctl(d, "reload", status=len(services) - 1)
+    ctl(d, "enable", "w")
+    assert who_answers(port) == pid
+    # When it ends, the next one takes its place.
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
+    assert who_answers(port) != pid
+
+
+def test_a_changed_service_comes_back(daemon):
+    """Its old program has until the end of its drain, as after any change."""
+    port = harness.free_port()
+    listen = f"udp://127.0.0.1:{port}"
+    d = daemon([datagrams(listen, timeouts={"drain": "500ms"})], workers=1,
+               drain=0)
+    pid = who_answers(port)
+    d.write([])
+    ctl(d, "reload")
+    d.write([datagrams(listen)])
+    ctl(d, "reload")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
+    assert who_answers(port) != pid
+
+
+def test_a_socket_is_not_kept_for_a_program_that_has_ended(daemon):
+    port = harness.free_port()
+    d = daemon([datagrams(f"udp://127.0.0.1:{port}")], workers=1, drain=0)
+    ctl(d, "disable", "w")          # none has been started yet
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", port))
+    ctl(d, "enable", "w")
+    pid = who_answers(port)
+    ctl(d, "disable", "w")
+    os.kill(pid, signal.SIGKILL)
+
+    def is_free():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+    wait_until(is_free, "another program can have the address")
+
+
 def test_switches_at_once(daemon):
     names = [f"s{i}" for i in range(8)]
     d = daemon([{**ECHO, "name": n} for n in names], workers=2)

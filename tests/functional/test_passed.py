@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from harness import BINARY, base_environment, receive, tcp
-from test_ctl import ask, ctl, service
+from test_ctl import ask, ctl, datagrams, service, who_answers
 from test_survive import echo_once, kept
 
 
@@ -194,6 +194,21 @@ def test_taken_back_by_the_next_supervisor(passed, sockets, tell):
     daemon.again(tell=tell)
     reload(daemon, echo(f"tcp://127.0.0.1:{port}"))
     echo_once(port)
+
+
+def test_a_program_goes_on_with_a_passed_socket(passed):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        w = datagrams("systemd://dgram")
+        daemon = passed([w], {"dgram": sock}, drain=0)
+        pid = who_answers(port)
+        ctl(daemon, "disable", "w")
+        ctl(daemon, "enable", "w")
+        assert who_answers(port) == pid
+        reload(daemon)
+        reload(daemon, {**w, "listen": f"udp://127.0.0.1:{port}"})
+        assert who_answers(port)
 
 
 def test_descriptors_do_not_pile_up(passed, sockets):
