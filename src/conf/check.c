@@ -491,4 +491,7 @@ check_all(struct conf_reading *r, bool top_known)
 	for (i = 0; i < r->conf->n_services; i++)
 		check_service(r, i);
 	check_unique(r);
+	if (r->conf->n_services == 0 && r->diag->errors == 0)
+		diag_add(r->diag, CAB_WARNING, r->path, 0,
+		    "no service is configured: nothing would be served");
 }

@@ -105,22 +105,46 @@ log_findings(const struct cab_diag *diag)
 		log_error("there are more findings than these %zu", diag->n);
 }
 
+static void remark(struct supervisor *self, const struct cab_conf *conf,
+    const char *kind, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* About a configuration that is in use: for the log, and for who asked for the reload. */
+static void
+remark(struct supervisor *self, const struct cab_conf *conf, const char *kind,
+    const char *fmt, ...)
+{
+	struct cab_diag diag = { 0 };
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_event(CAB_LOG_WARNING, kind, "%s", text);
+	/* Nobody can ask before the first one is in use. */
+	if (self->control == NULL)
+		return;
+	diag_add(&diag, CAB_WARNING, conf->path, 0, "%s", text);
+	control_findings(self->control, &diag);
+	diag_release(&diag);
+}
+
 /* Settings that only a new start can change. */
 static void
-warn_fixed(const struct supervisor *self, const struct cab_conf *conf)
+warn_fixed(struct supervisor *self, const struct cab_conf *conf)
 {
 	if (self->uid != UINT32_MAX && self->uid != conf->user.id)
-		log_event(CAB_LOG_WARNING, EVENT_NEEDS_RESTART,
-		    "the workers' user is another one now: that takes effect "
-		    "when the daemon is started again");
+		remark(self, conf, EVENT_NEEDS_RESTART,
+		    "user: another one now, which the workers become when the "
+		    "daemon is started again");
 	if (self->target != settings_log_target(conf))
-		log_event(CAB_LOG_WARNING, EVENT_NEEDS_RESTART,
-		    "log.target is another one now: that takes effect when the "
+		remark(self, conf, EVENT_NEEDS_RESTART,
+		    "log.target: another one now, which takes effect when the "
 		    "daemon is started again");
 }
 
 static void
-warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
+warn_misfit(struct supervisor *self, const struct cab_conf *conf)
 {
 	unsigned workers = settings_workers(conf);
 	const struct cab_service *service = settings_misfit(
@@ -129,7 +153,7 @@ warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
 	char many[24];
 
 	if (service != NULL)
-		log_event(CAB_LOG_WARNING, EVENT_MISFIT,
+		remark(self, conf, EVENT_MISFIT,
 		    "service \"%s\": limits.connections is %" PRId64
 		    ", more than the workers (%u, with %zu open files each) can "
 		    "hold: raise LimitNOFILE= in the unit (ulimit -n) or lower "
@@ -139,7 +163,7 @@ warn_misfit(const struct supervisor *self, const struct cab_conf *conf)
 	if (hog == 0)
 		return;
 	snprintf(many, sizeof(many), "%" PRId64, hog);
-	log_event(CAB_LOG_WARNING, EVENT_MISFIT,
+	remark(self, conf, EVENT_MISFIT,
 	    "one client may have %s connections over all services, more than the "
 	    "workers (%u, with %zu open files each) can hold, and so keep others "
 	    "out: raise LimitNOFILE= in the unit (ulimit -n) or lower "

@@ -606,6 +606,17 @@ def test_duplicate_over_two_files(check, work):
     assert f"{two}:2: error: " in result.all and "12345" in result.all
 
 
+@pytest.mark.parametrize("text", ["", "workers = 1;\n", "services = ( );\n"])
+def test_no_service_at_all_is_a_warning(check, work, text):
+    """What is left of a file that was cut off, for one."""
+    result = check(text)
+    assert result.returncode == 0
+    assert f"{work}/cabinetd.conf: warning: no service is configured" in \
+        result.all
+    dropin(work, "one.conf", entry("one", 12345))
+    assert "no service" not in check(text).all
+
+
 @pytest.mark.parametrize("text", ["workers = 1;\n", 'user = "nobody";\n',
                                   "defaults = { };\n",
                                   'include = "/tmp";\n'])

@@ -282,6 +282,49 @@ def test_reload_tells_what_changed(daemon):
     assert re.search(r"^added +-$", out, re.M)
 
 
+@pytest.mark.parametrize("changes, words", [
+    ({"log": {"target": "journal"}}, ["log.target"]),
+    pytest.param({"user": "daemon"}, ["user"], marks=needs_root),
+    pytest.param({"user": "daemon", "log": {"target": "journal"}},
+                 ["user", "log.target"], marks=needs_root),
+])
+def test_reload_tells_what_needs_a_restart(daemon, changes, words):
+    d = daemon([ECHO], workers=1)
+    d.write([ECHO], workers=1, **changes)
+    # As long as it is so, not only the first time.
+    for _ in range(2):
+        found = ask(d, "reload")["findings"]
+        assert [(f["severity"], f["file"], f["text"].split(":")[0])
+                for f in found] == \
+            [("warning", str(d.config), word) for word in words]
+        assert all("started again" in f["text"] for f in found)
+    assert f"{d.config}: warning: {words[0]}: " in ctl(d, "reload").err
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    d.wait_log(f"{words[0]}: another one now", since)
+    d.write([ECHO], workers=1)
+    assert ask(d, "reload")["findings"] == []
+
+
+def test_reload_tells_of_a_misfit(daemon):
+    d = daemon([ECHO], workers=1)
+    d.write([{**ECHO, "limits": {"connections": 10_000_000}}], workers=1)
+    found, = ask(d, "reload")["findings"]
+    assert found["severity"] == "warning"
+    assert "LimitNOFILE=" in found["text"]
+
+
+@pytest.mark.parametrize("text", ["", "services = ( );\n"])
+def test_reload_without_any_service_warns(daemon, text):
+    d = daemon([ECHO], workers=1)
+    d.write(config=f'control = "{d.control}";\n{text}')
+    reply = ask(d, "reload")
+    warned = [(f["severity"], f["file"]) for f in reply["findings"]
+              if "no service is configured" in f["text"]]
+    assert warned == [("warning", str(d.config))]
+    assert reply["reload"]["dropped"] == 1
+
+
 def test_failed_reload_keeps_the_old(daemon):
     d = daemon([ECHO], workers=2)
     port = port_of(d, "echo")

@@ -444,23 +444,24 @@ the_control_socket_is_the_users(void **state)
 
 	(void)state;
 	fake_init(&fake, true);
-	conf = must_read(&fake, "", 0);
+	conf = must_read(&fake, ECHO("\"tcp://127.0.0.1:0\"", ""), 0);
 	assert_string_equal(
 	    conf->control, CAB_RUNSTATEDIR "/cabinetd/control.sock");
 	conf_free(conf);
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/run/user/1000", 1), 0);
 	fake_init(&fake, false);
-	conf = must_read(&fake, "", 0);
+	conf = must_read(&fake, ECHO("\"tcp://127.0.0.1:0\"", ""), 0);
 	assert_string_equal(
 	    conf->control, "/run/user/1000/cabinetd/control.sock");
 	conf_free(conf);
 	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
 	fake_init(&fake, false);
-	conf = must_read(&fake, "", 0);
+	conf = must_read(&fake, ECHO("\"tcp://127.0.0.1:0\"", ""), 0);
 	assert_null(conf->control);
 	conf_free(conf);
 	fake_init(&fake, false);
-	conf = must_read(&fake, "control = \"/tmp/c\";", 0);
+	conf = must_read(&fake,
+	    "control = \"/tmp/c\";" ECHO("\"tcp://127.0.0.1:0\"", ""), 0);
 	assert_string_equal(conf->control, "/tmp/c");
 	conf_free(conf);
 }
