@@ -1454,6 +1454,9 @@ def test_zsh_completion(daemon, work):
         assert typed(at + "disable d") == at + "disable daytime "
         assert typed(at + "explain ::1 e") == at + "explain ::1 echo "
         assert typed(at + "log-level w") == at + "log-level warning "
+        for short in ("-s ", "-s", "-js "):
+            line = f"cabinetctl {short}{d.control} drain "
+            assert typed(line + "d") == line + "daytime "
         with tcp(port_of(d, "echo")) as sock:
             assert echoes(sock)
             assert typed(at + "kill ") == \
