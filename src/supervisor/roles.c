@@ -151,11 +151,20 @@ role_gone(struct role *role)
 	wake_workers(roles, wake);
 }
 
+/* A worker that was dismissed may end just as it is wanted again: nothing has failed. */
+static bool
+ended_well(const struct role *role, const siginfo_t *info)
+{
+	return !role_is_launcher(role) && info->si_code == CLD_EXITED &&
+	    info->si_status == 0;
+}
+
 void
 role_died(struct role *role, const siginfo_t *info)
 {
 	struct roles *roles = role->roles;
 	const struct roles_watch *watch = &roles->setup.watch;
+	struct board *board = roles->setup.board;
 	bool missed;
 
 	/* What it managed to say before it died comes first: why it failed, for one. */
@@ -166,8 +175,8 @@ role_died(struct role *role, const siginfo_t *info)
 	if (role->wanted && !roles->stopping && missed)
 		watch->died(watch->arg, role->name, ++role->misses);
 	if (role->wanted && !roles->stopping) {
-		atomic_fetch_add(
-		    &roles->setup.board->roles[role->slot].restarts, 1);
+		if (!ended_well(role, info))
+			atomic_fetch_add(&board->roles[role->slot].restarts, 1);
 		role_again(role);
 	} else if (roles->stopping && roles_running(roles) == 0) {
 		watch->empty(watch->arg);

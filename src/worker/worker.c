@@ -411,8 +411,6 @@ pending_use(void)
 	self.pending = NULL;
 	self.listeners = self.pending_listeners;
 	self.pending_listeners = NULL;
-	serve_rest(previous);
-	drain_replaced();
 	return previous;
 }
 
@@ -446,6 +444,8 @@ on_commit(struct chan_msg *msg)
 	}
 	previous = pending_use();
 	self.dismissed = false;
+	serve_rest(previous);
+	drain_replaced();
 	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {
 		if (l->stream && self.at_capacity)
@@ -469,8 +469,16 @@ on_dismiss(struct chan_msg *msg)
 	struct listener *previous;
 
 	pending_check(m->generation);
-	/* The kernel may have told us alone of clients that wait. */
 	previous = pending_use();
+	/* The kernel may have told us alone of a client that waits.  Not serve_rest:
+	 * others keep the sockets open, so there may be no end of clients. */
+	for (struct listener *l = previous; l; l = l->next) {
+		if (l->stream)
+			accept_ready(&self, l);
+		else
+			datagram_ready(&self, l);
+	}
+	drain_replaced();
 	listeners_close(&previous);
 	self.dismissed = true;
 	say_ready(m->generation, BOARD_DISMISSED);

@@ -16,6 +16,7 @@ from harness import (Http, Process, descendants, echoes, free_port, http,
                      in_parallel, needs_root, program, receive, receive_all, tcp, udp,
                      unix_stream, wait_until)
 from test_ctl import ask, ctl
+from test_survive import Load, echo_held, echo_once, run_cat
 
 SHORT = {"drain": "200ms"}
 LONG = {"drain": "1h"}
@@ -250,6 +251,22 @@ def test_fewer_workers_in_the_middle_of_a_mail_and_a_download(daemon, work):
         assert say(mailer, b" more\r\n.").startswith(b"250")
         body = receive_all(getter)
         assert len(body.split(b"\r\n\r\n", 1)[1]) == size
+
+
+def test_workers_come_and_go_under_load(daemon):
+    """Whoever connects meanwhile is served, by one that stays or one that goes."""
+    ports = free_port(), free_port()
+    services = [echo(ports[0], "a"), cat(ports[1], "b")]
+    running = daemon(services=services, workers=1)
+    with Load(*[lambda: echo_once(ports[0])] * 3, echo_held(ports[0]),
+              lambda: run_cat(ports[1])) as load:
+        for workers in [3, 1, 2, 1, 4, 2] * 4:
+            running.reload(services=services, workers=workers)
+            load.flow()
+    running.reload(services=services, workers=1)
+    wait_until(lambda: list(crew(running)) == [0], "one is left")
+    running.reload(services=services, workers=4)
+    assert {row["restarts"] for row in crew(running).values()} == {0}
 
 
 def test_a_stop_drains_such_workers_as_the_others(daemon):

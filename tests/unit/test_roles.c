@@ -620,6 +620,7 @@ test_dismissed_and_wanted_again(void **state)
 	roles_resize(roles, 2);
 	assert_int_equal(spawned, 3);
 	turn_until(spawned == 4 && roles_missing(roles) == NULL);
+	assert_int_equal(atomic_load(&board->roles[1].restarts), 0);
 }
 
 /* What is open goes on: it is told of new generations, but nobody waits for it. */
