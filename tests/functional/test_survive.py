@@ -22,6 +22,7 @@ import pytest
 import harness
 from harness import (PATIENCE, Daemon, free_port, program, receive, tcp, udp,
                      wait_until)
+from test_ctl import ask, datagrams, who_answers
 
 CTL = harness.find_binary().with_name("cabinetctl")
 
@@ -660,6 +661,22 @@ def test_no_room_in_the_store(kept):
     daemon = kept(services(*ports), workers=1, room=3)
     daemon.wait_log("FileDescriptorStoreMax")
     echo_once(ports[0])
+
+
+def test_a_program_from_before_has_the_socket(kept):
+    """Switched off, its socket is nobody's for the next supervisor; it says so."""
+    port = free_port()
+    daemon = kept([datagrams(f"udp://127.0.0.1:{port}")], workers=1, drain=0)
+    pid = who_answers(port)
+    ask(daemon, "disable", "w")
+    daemon.again()
+    assert daemon.names("listener") == []
+    reply = ask(daemon, "enable", "w", status=1)
+    assert "a program of this service" in reply["findings"][0]["text"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
+    ask(daemon, "enable", "w")
+    assert who_answers(port) != pid
 
 
 def test_passed_socket_is_not_stored(kept):
