@@ -275,7 +275,7 @@ adopt_listener(struct apply *apply, struct state *state, size_t index)
 	return -ENOENT;
 }
 
-/* Takes back a socket that a program of the service goes on with. */
+/* Takes back a socket that a program goes on with, as if it had never been dropped. */
 static int
 unpark_listener(struct apply *apply, struct state *state, size_t index)
 {
@@ -284,8 +284,7 @@ unpark_listener(struct apply *apply, struct state *state, size_t index)
 	char why[LISTEN_WHY];
 	int r;
 
-	if (state->places[index].n == 0 && service->exec != NULL &&
-	    service->exec->wait)
+	if (state->places[index].n == 0)
 		listener = parked_find(apply->parked,
 		    plan_listen_key(service, listen_of(state, index)));
 	if (listener == NULL)

@@ -15,8 +15,8 @@
 #define LOOK_EVERY UINT64_C(1000000) /* us */
 #define GRACE_MS   8000 /* beyond its drain: a program is asked first, and killed after 5 s */
 
-struct place {
-	struct place *next;
+struct parked_socket {
+	struct parked_socket *next;
 	struct listener *listener;
 	uint64_t key;
 	uint32_t slot;
@@ -24,26 +24,26 @@ struct place {
 };
 
 struct parked {
-	struct place *places;
+	struct parked_socket *sockets;
 	sd_event_source *timer;
 	parked_busy *busy;
 	void *arg;
 };
 
 static void
-leave(struct place **at)
+leave(struct parked_socket **at)
 {
-	struct place *place = *at;
+	struct parked_socket *socket = *at;
 
-	*at = place->next;
-	listener_unref(place->listener);
-	free(place);
+	*at = socket->next;
+	listener_unref(socket->listener);
+	free(socket);
 }
 
 static void
 look_again(struct parked *parked)
 {
-	if (parked->places != NULL &&
+	if (parked->sockets != NULL &&
 	    sd_event_source_set_time_relative(parked->timer, LOOK_EVERY) >= 0)
 		(void)sd_event_source_set_enabled(
 		    parked->timer, SD_EVENT_ONESHOT);
@@ -53,7 +53,7 @@ static int
 on_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct parked *parked = arg;
-	struct place **at = &parked->places;
+	struct parked_socket **at = &parked->sockets;
 
 	(void)source;
 	(void)usec;
@@ -71,40 +71,40 @@ void
 parked_add(struct parked *parked, struct listener *listener, uint64_t key,
     uint32_t slot, uint64_t drain_ms)
 {
-	struct place *place;
+	struct parked_socket *socket;
 
 	/* A file is made anew, whoever has the socket of the one before; what
 	 * systemd passed is kept anyway. */
 	if (listener->file.made || listener->passed != NULL ||
 	    !parked->busy(parked->arg, slot))
 		return;
-	place = malloc(sizeof(*place));
+	socket = malloc(sizeof(*socket));
 	/* Without memory the service has to wait for the end of its program. */
-	if (place == NULL)
+	if (socket == NULL)
 		return;
-	*place = (struct place){ .next = parked->places,
+	*socket = (struct parked_socket){ .next = parked->sockets,
 		.listener = listener_ref(listener),
 		.key = key,
 		.slot = slot,
 		.until_ms = clock_ms() + drain_ms + GRACE_MS };
-	parked->places = place;
+	parked->sockets = socket;
 	look_again(parked);
 }
 
 struct listener *
 parked_find(const struct parked *parked, uint64_t key)
 {
-	struct place *place = parked->places;
+	struct parked_socket *socket = parked->sockets;
 
-	while (place != NULL && place->key != key)
-		place = place->next;
-	return place != NULL ? place->listener : NULL;
+	while (socket != NULL && socket->key != key)
+		socket = socket->next;
+	return socket != NULL ? socket->listener : NULL;
 }
 
 void
 parked_settle(struct parked *parked)
 {
-	struct place **at = &parked->places;
+	struct parked_socket **at = &parked->sockets;
 
 	while (*at != NULL)
 		if ((*at)->listener->refs > 1)
@@ -116,8 +116,8 @@ parked_settle(struct parked *parked)
 void
 parked_clear(struct parked *parked)
 {
-	while (parked->places != NULL)
-		leave(&parked->places);
+	while (parked->sockets != NULL)
+		leave(&parked->sockets);
 }
 
 int

@@ -30,7 +30,7 @@ int parked_new(
 void parked_add(struct parked *parked, struct listener *listener, uint64_t key,
     uint32_t slot, uint64_t drain_ms);
 
-/* The one of this key, which is the caller's to refer to, or NULL. */
+/* The one of this key, to which the caller may refer as well, or NULL. */
 struct listener *parked_find(const struct parked *parked, uint64_t key);
 
 /* Lets go of those that others refer to: they are in use again. */

@@ -587,6 +587,11 @@ def test_a_changed_service_comes_back(daemon):
     ctl(d, "reload")
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
     assert who_answers(port) != pid
+    # Another service may have it as well.
+    ctl(d, "disable", "w")
+    d.write([{**ECHO, "listen": listen}])
+    ctl(d, "reload")
+    assert service(d, "echo")["listeners"] == [listen]
 
 
 def test_a_socket_is_not_kept_for_a_program_that_has_ended(daemon):
