@@ -253,6 +253,23 @@ def test_fewer_workers_in_the_middle_of_a_mail_and_a_download(daemon, work):
         assert len(body.split(b"\r\n\r\n", 1)[1]) == size
 
 
+def test_one_that_hangs_while_it_drains_is_ended(daemon):
+    port = free_port()
+    services = [echo(port, "a")]
+    running = daemon(services=services, workers=2)
+    sock, others = held_by(running, "worker 1", lambda: tcp(port), echoes)
+    with contextlib.ExitStack() as stack:
+        for other in [sock, *others]:
+            stack.enter_context(other)
+        running.reload(services=services, workers=1)
+        os.kill(crew(running)[1]["pid"], signal.SIGSTOP)
+        # A reload does not wait for it.
+        running.reload()
+        assert receive_all(sock, reset_ok=True) == b""
+        wait_until(lambda: list(crew(running)) == [0], "it is not replaced")
+        assert all(echoes(other) for other in others)
+
+
 def test_workers_come_and_go_under_load(daemon):
     """Whoever connects meanwhile is served, by one that stays or one that goes."""
     ports = free_port(), free_port()
