@@ -679,9 +679,14 @@ def test_a_flood_of_datagrams_starves_nobody(fresh):
 
 @needs("telnet")
 def test_telnet_daytime(served):
-    result = subprocess.run(["telnet", "127.0.0.1", str(served.daytime)],
-                            stdin=subprocess.DEVNULL, capture_output=True,
-                            timeout=20)
+    # At the end of its own input telnet leaves, whatever is on its way to it.
+    silent, ours = os.pipe()
+    try:
+        result = subprocess.run(["telnet", "127.0.0.1", str(served.daytime)],
+                                stdin=silent, capture_output=True, timeout=20)
+    finally:
+        os.close(silent)
+        os.close(ours)
     assert DAYTIME.search(result.stdout.replace(b"\n", b"\r\n")
                           .replace(b"\r\r", b"\r")), result
 
