@@ -462,6 +462,21 @@ on_commit(struct chan_msg *msg)
  * Fewer workers are wanted.  The generation says which services are as they
  * were, and serves nobody: it is not started.
  */
+/*
+ * Before sockets are left to others: the kernel may have told us alone of a
+ * client that waits.  Not serve_rest, for there may be no end of clients.
+ */
+static void
+serve_ready(struct listener *list)
+{
+	for (struct listener *l = list; l; l = l->next) {
+		if (l->stream)
+			accept_ready(&self, l);
+		else
+			datagram_ready(&self, l);
+	}
+}
+
 static void
 on_dismiss(struct chan_msg *msg)
 {
@@ -470,14 +485,7 @@ on_dismiss(struct chan_msg *msg)
 
 	pending_check(m->generation);
 	previous = pending_use();
-	/* The kernel may have told us alone of a client that waits.  Not serve_rest:
-	 * others keep the sockets open, so there may be no end of clients. */
-	for (struct listener *l = previous; l; l = l->next) {
-		if (l->stream)
-			accept_ready(&self, l);
-		else
-			datagram_ready(&self, l);
-	}
+	serve_ready(previous);
 	drain_replaced();
 	listeners_close(&previous);
 	self.dismissed = true;
@@ -537,6 +545,7 @@ on_retire(struct chan_msg *msg)
 	(void)msg;
 	if (self.stopping)
 		return;
+	serve_ready(self.listeners);
 	self.stopping = true;
 	self.stop_ms = UINT64_MAX;
 	listeners_close(&self.listeners);

@@ -305,6 +305,7 @@ class Daemon:
         self.config = self.work / (name or f"cabinetd{serial}.conf")
         self.timeout = timeout
         self.notes = []
+        self._hearing = threading.Lock()
         self.seen = {}
         self.status = None
         # Never the place of a daemon that serves this machine.
@@ -364,6 +365,11 @@ class Daemon:
             text = self._notify.recv(65536).decode("utf-8", "replace")
             self.notes.extend(text.splitlines())
             ready, _, _ = select.select([self._notify], [], [], 0)
+
+    def hear(self):
+        """Takes what it has to say: as systemd would, lest it has to wait."""
+        with self._hearing:
+            self._drain_notes(0)
 
     def wait_note(self, start, since=0, timeout=None):
         """Waits for a notify line that begins so; returns its index + 1."""

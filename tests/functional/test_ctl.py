@@ -56,6 +56,7 @@ def run_ctl(*args, timeout=60, env=None, **kwargs):
 
 def ctl(daemon, *args, status=0, **kwargs):
     result = run_ctl("--socket", daemon.control, *args, **kwargs)
+    daemon.hear()
     assert result.status == status, result
     return result
 
