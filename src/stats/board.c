@@ -323,7 +323,7 @@ has_counted(const struct board *board, unsigned role)
 {
 	unsigned workers = atomic_load(&board->daemon.workers);
 
-	return role == BOARD_LAUNCHER || workers == 0 || role < workers;
+	return role == BOARD_LAUNCHER || role < workers;
 }
 
 /* Everything ever counted in the slot. */

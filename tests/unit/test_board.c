@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -219,6 +220,7 @@ sums_cover_all_roles(void **state)
 	struct board_counters sum;
 
 	(void)state;
+	board_use_worker(board, 63);
 	board->counters[0][7].accepted = 5;
 	board->counters[63][7].accepted = 6;
 	board->counters[BOARD_LAUNCHER][7].failed = 2;
@@ -228,6 +230,24 @@ sums_cover_all_roles(void **state)
 	assert_int_equal(sum.failed, 2);
 	assert_int_equal(sum.refused[BOARD_REFUSALS - 1], 9);
 	assert_int_equal(sum.bytes_in, 0);
+}
+
+/* What nobody has counted in yet is not looked at: to read a page is to have it. */
+static void
+sums_of_a_fresh_board_cost_no_pages(void **state)
+{
+	struct board_counters sum;
+	struct stat before, after;
+
+	(void)state;
+	board_sum(board, 7, &sum); /* the launcher's own */
+	assert_int_equal(fstat(board_fd, &before), 0);
+	board_use_worker(board, 1);
+	board_sum(board, 7, &sum);
+	assert_int_equal(fstat(board_fd, &after), 0);
+	assert_int_equal(sum.accepted, 0);
+	assert_in_range(after.st_blocks - before.st_blocks, 0, 4 * 4096 / 512);
+	assert_in_range(before.st_blocks, 0, 8 * 4096 / 512);
 }
 
 int
@@ -251,6 +271,8 @@ main(void)
 		    foreign_files_are_not_a_board, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    sums_cover_all_roles, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    sums_of_a_fresh_board_cost_no_pages, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
