@@ -264,6 +264,28 @@ def test_udp_echo(serve, work):
     judge(calls, ROUNDS * CLIENTS, 2 / 16)
 
 
+def test_smtp_session(serve, work):
+    """accept, epoll_ctl and close; a send for each of 7 replies, 6 recv."""
+    port, pid = serve(protocol="smtp", smtp={"hostname": "mx.example",
+                                             "mode": "sink"})
+    said = (b"HELO client.example\r\n", b"MAIL FROM:<a@client.example>\r\n",
+            b"RCPT TO:<b@mx.example>\r\n", b"DATA\r\n",
+            b"Subject: x\r\n\r\n" + 1000 * b"x" + b"\r\n.\r\n", b"QUIT\r\n")
+    with Calls(pid, work / "calls") as calls:
+        for _ in range(ROUNDS):
+            with tcp(port) as client, client.makefile("rb") as replies:
+                assert replies.readline().startswith(b"220 ")
+                for line in said:
+                    client.sendall(line)
+                    assert replies.readline()[:1] in (b"2", b"3"), line
+                assert replies.readline() == b""
+    counts = calls.count()
+    made = sum(n for name, n in counts.items()
+               if name != "waiting" and not name.endswith("in vain"))
+    assert 16 * ROUNDS <= made <= 16 * ROUNDS + 4, counts
+    assert counts["recvfrom in vain"] <= 2, counts
+
+
 def test_start_of_a_program(daemon, work):
     """In the launcher and in the child before execve, while others run."""
     port = free_port()
