@@ -216,7 +216,8 @@ def table_line(line):
         "%.2f-%.2f" % (line["ratio_min"], line["ratio_max"])
         if "ratio" in line else "-",
         "%.2f" % line["best"] if "ratio" in line else "-",
-        "-" if line["case"] in WITHOUT_USER else "%.2f" % m["user_us"], "%.0f" % m["p50"], "%.0f" % m["p99"],
+        "-" if line["case"] in WITHOUT_USER else "%.2f" % m["user_us"],
+        "%.0f" % m["p50"], "%.0f" % m["p99"],
         "%.0f" % m["p999"], "%.0f%%" % (100 * m["busy"]),
         "%.0f%%" % (100 * m["load_busy"]), "%.0f%%" % (100 * m["others"]),
         "%.1f" % (m["pss_kib"] / 1024), errors)

@@ -164,14 +164,9 @@ accept_beat(struct cab_worker *worker)
 	if (!peer_hangs(worker))
 		return;
 	/* An event wakes one worker, and that one may never get to it. */
-	for (struct listener *l = worker->listeners; l; l = l->next) {
-		if (l->paused)
-			continue;
-		if (l->stream)
-			accept_ready(worker, l);
-		else
-			datagram_ready(worker, l);
-	}
+	for (struct listener *l = worker->listeners; l; l = l->next)
+		if (!l->paused)
+			listener_ready(worker, l);
 }
 
 /* ---- admission ---- */
@@ -401,7 +396,7 @@ step_back(struct cab_worker *worker, struct listener *listener)
 		accept_shortage(worker, errno);
 }
 
-void
+static void
 accept_ready(struct cab_worker *worker, struct listener *listener)
 {
 	struct balance others = balance_look(worker->board, worker->slot);
@@ -431,6 +426,15 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 	    balance_step_back(
 		&others, worker->engine.n_open, listener->in_a_row))
 		step_back(worker, listener);
+}
+
+void
+listener_ready(struct cab_worker *worker, struct listener *listener)
+{
+	if (listener->stream)
+		accept_ready(worker, listener);
+	else
+		datagram_ready(worker, listener);
 }
 
 void

@@ -18,8 +18,8 @@ void listeners_resume(struct cab_worker *worker, enum listener_pause why);
 /* Descriptors or memory ran out (error says which): stream listeners pause for a moment. */
 void accept_shortage(struct cab_worker *worker, int error);
 
-/* Readiness of a stream listener. */
-void accept_ready(struct cab_worker *worker, struct listener *listener);
+/* Readiness of a listener. */
+void listener_ready(struct cab_worker *worker, struct listener *listener);
 
 /* The last look at a stream listener that is going to be closed: serves or refuses who waits in its queue. */
 void accept_rest(struct cab_worker *worker, struct listener *listener);

@@ -20,8 +20,8 @@
 /* Reads that one readiness may use, as long as each fills the buffer: there is
  * more then, and asking the loop would only say so. */
 #define CONN_READS 8
-/* Rounds of input, as pipelined requests make them, and files that one
- * readiness may use before others get their turn. */
+/* Rounds of input, as pipelined requests make them, that one readiness may use
+ * before others get their turn; a file uses them all. */
 #define CONN_INPUTS 16
 
 static void conn_park(struct cab_conn *conn);

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "worker/accept.h"
-#include "worker/datagram.h"
 #include "worker/handoff.h"
 #include "worker/loop.h"
 #include "worker/metrics.h"
@@ -98,7 +97,6 @@ dispatch(
     struct cab_worker *worker, const struct epoll_event *ev, struct turn *turn)
 {
 	struct loop_source *source = ev->data.ptr;
-	struct listener *listener = ev->data.ptr;
 
 	switch ((enum loop_kind)source->kind) {
 	case LOOP_CONN:
@@ -106,10 +104,7 @@ dispatch(
 		    ev->events & EPOLLOUT, ev->events & (EPOLLHUP | EPOLLERR));
 		break;
 	case LOOP_LISTENER:
-		if (listener->stream)
-			accept_ready(worker, listener);
-		else
-			datagram_ready(worker, listener);
+		listener_ready(worker, ev->data.ptr);
 		break;
 	case LOOP_CHANNEL:
 		turn->channel = true;

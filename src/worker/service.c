@@ -13,8 +13,6 @@
 #include "base/fd.h"
 #include "worker/service.h"
 
-/* DESIGN section 5: replies a second to one datagram source, and the burst. */
-
 static uint32_t
 limit_of(int64_t value)
 {

@@ -459,24 +459,20 @@ on_commit(struct chan_msg *msg)
 }
 
 /*
- * Fewer workers are wanted.  The generation says which services are as they
- * were, and serves nobody: it is not started.
- */
-/*
  * Before sockets are left to others: the kernel may have told us alone of a
  * client that waits.  Not serve_rest, for there may be no end of clients.
  */
 static void
 serve_ready(struct listener *list)
 {
-	for (struct listener *l = list; l; l = l->next) {
-		if (l->stream)
-			accept_ready(&self, l);
-		else
-			datagram_ready(&self, l);
-	}
+	for (struct listener *l = list; l; l = l->next)
+		listener_ready(&self, l);
 }
 
+/*
+ * Fewer workers are wanted.  The generation says which services are as they
+ * were, and serves nobody: it is not started.
+ */
 static void
 on_dismiss(struct chan_msg *msg)
 {
