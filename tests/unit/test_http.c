@@ -402,6 +402,71 @@ test_inspect_large(void **state)
 	assert_true(r.body.n > 6 * 16000);
 }
 
+/* What inspect says of head and body, in two pieces if at > 0. */
+static size_t
+inspected(struct mem_conn *conn, const char *text, size_t at, char *reply)
+{
+	struct cab_slice out;
+
+	mem_clear_output(conn);
+	mem_feed(conn, text, at);
+	mem_feed(conn, text + at, strlen(text) - at);
+	out = output(conn);
+	memcpy(reply, out.p, out.n);
+	return out.n;
+}
+
+/* A head that comes again is not read again: nobody can tell, whatever came
+ * between, and however it came. */
+static void
+test_head_again(void **state)
+{
+#define INSPECT " /inspect HTTP/1.1\r\n" HOST
+	static char long_head[1300], expected[10][8000];
+	const char *texts[] = {
+		"GET" INSPECT "\r\n",
+		"GET" INSPECT "X: a\r\n\r\n",
+		"GET" INSPECT "X: b\r\n\r\n",
+		"\r\nGET" INSPECT "X: b\r\n\r\n",
+		"GET /inspect?a=%20b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		"POST" INSPECT "Content-Length: 3\r\n\r\nabc",
+		"POST" INSPECT "Content-Length: 3\r\n\r\nGET",
+		"POST" INSPECT "Transfer-Encoding: chunked\r\n\r\n"
+		"1\r\nx\r\n0\r\n\r\n",
+		"PUT" INSPECT "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		long_head,
+	};
+	struct mem_conn *conn = mem_open(service);
+	size_t lengths[CAB_N(texts)];
+	char reply[8000];
+	int n = snprintf(
+	    long_head, sizeof(long_head), "GET" INSPECT "X: %01100d\r\n\r\n", 7);
+
+	(void)state;
+	assert_true(n > 1100 && (size_t)n < sizeof(long_head));
+	for (size_t i = 0; i < CAB_N(texts); i++) {
+		(void)inspected(conn, GET, 0, reply);
+		lengths[i] = inspected(conn, texts[i], 0, expected[i]);
+		assert_true(lengths[i] > 0 && lengths[i] < sizeof(reply));
+	}
+	for (size_t i = 0; i < CAB_N(texts) * CAB_N(texts); i++) {
+		const char *before = texts[i / CAB_N(texts)];
+		size_t k = i % CAB_N(texts), whole = strlen(texts[k]);
+
+		for (size_t at = 0; at < whole; at += at > 100 ? whole / 7 : 9) {
+			(void)inspected(conn, before, 0, reply);
+			for (int again = 0; again < 2; again++) {
+				assert_int_equal(
+				    inspected(conn, texts[k], at, reply),
+				    lengths[k]);
+				assert_memory_equal(
+				    reply, expected[k], lengths[k]);
+			}
+		}
+	}
+	mem_free(conn);
+}
+
 /* ---- connections ---- */
 
 static void
@@ -1160,6 +1225,7 @@ main(void)
 		T(test_methods),
 		T(test_inspect),
 		T(test_inspect_large),
+		T(test_head_again),
 		T(test_keep_alive),
 		T(test_pipelining),
 		T(test_slow_reader),
