@@ -159,7 +159,8 @@ enum {
 	ON_V4 = 1 << 8,
 	ON_V6 = 1 << 9,
 	ON_INET = 1 << 10,
-	ON_FRESH = 1 << 11 /* cannot be changed once bound, or only matters then */
+	ON_FRESH = 1 << 11, /* cannot be changed once bound, or only matters then */
+	ON_MANY = 1 << 12 /* gets what was sent to more than one address, or may */
 };
 
 static int
@@ -230,9 +231,10 @@ tune(int fd, unsigned what, const struct cab_socket_opts *opts,
 		{ ON_TCP, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES,
 		    "keepalive" },
 		/* Where a datagram was sent to: replies leave from there, broadcasts get none. */
-		{ ON_UDP | ON_V4, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO" },
-		{ ON_UDP | ON_V6, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1,
-		    "IPV6_RECVPKTINFO" },
+		{ ON_UDP | ON_V4, IPPROTO_IP, IP_PKTINFO, (what & ON_MANY) != 0,
+		    "IP_PKTINFO" },
+		{ ON_UDP | ON_V6, IPPROTO_IPV6, IPV6_RECVPKTINFO,
+		    (what & ON_MANY) != 0, "IPV6_RECVPKTINFO" },
 	};
 	int r;
 
@@ -252,13 +254,38 @@ tune(int fd, unsigned what, const struct cab_socket_opts *opts,
 	return what & ON_INET ? want_interface(fd, opts->interface, why) : 0;
 }
 
+/*
+ * Whether all that a socket with this address gets was sent to that one host
+ * address, so that nobody has to ask of each datagram.  In doubt it was not:
+ * an address that is not there yet or that another routing table has may turn
+ * out to be a broadcast.
+ */
+static bool
+has_one_address(
+    const struct cab_sockaddr *addr, const struct cab_socket_opts *opts)
+{
+	CAB_AUTO_FD int fd = -1;
+	struct cab_peer peer;
+
+	peer_from_sockaddr(&peer, &addr->sa, addr->len);
+	if (!peer_is_unicast(&peer) || opts->freebind || opts->interface)
+		return false;
+	/* To connect to the broadcast of a network takes SO_BROADCAST. */
+	fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && connect(fd, &addr->sa, addr->len) == 0;
+}
+
 static unsigned
-what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr)
+what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr,
+    const struct cab_socket_opts *opts)
 {
 	unsigned what = 1u << kind;
 
-	if (is_inet(addr))
-		what |= ON_INET | (addr->sa.sa_family == AF_INET ? ON_V4 : ON_V6);
+	if (!is_inet(addr))
+		return what;
+	what |= ON_INET | (addr->sa.sa_family == AF_INET ? ON_V4 : ON_V6);
+	if (kind == CAB_UDP && !has_one_address(addr, opts))
+		what |= ON_MANY;
 	return what;
 }
 
@@ -269,7 +296,8 @@ tune_fd(const struct listener *listener, int fd,
 	const char *reason = NULL;
 	int r;
 
-	r = tune(fd, what_it_is(listener->kind, &listener->addr),
+	r = tune(fd,
+	    what_it_is(listener->kind, &listener->addr, &service->socket),
 	    &service->socket, why);
 	if (r < 0)
 		return r;
@@ -350,7 +378,8 @@ listener_open(const struct cab_service *service, const struct cab_listen *listen
     bool share, struct listener **ret, char why[LISTEN_WHY])
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
-	unsigned what = what_it_is(listen->kind, &listen->addr) | ON_FRESH;
+	unsigned what =
+	    what_it_is(listen->kind, &listen->addr, &service->socket) | ON_FRESH;
 	int fd = -1, r = -ENOMEM;
 
 	if (listener == NULL)

@@ -31,6 +31,7 @@ struct packet_control {
 struct packet {
 	struct cab_sockaddr from;
 	struct packet_control control_in, control_out;
+	size_t n_control_out;
 	struct iovec in, out;
 	struct cab_peer peer;
 };
@@ -91,11 +92,12 @@ batch_receive(struct datagram_batch *b, int fd)
 }
 
 /*
- * Where the datagram was sent to, and in reply the address to answer from.
- * False when that is not an address of this host (broadcast, multicast).
+ * Where the datagram says that it was sent to, and for the reply the address to
+ * answer from.  False when that is not an address of this host (broadcast,
+ * multicast).
  */
 static bool
-packet_local(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
+packet_tells(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
 {
 	memset(&p->control_out, 0, sizeof(p->control_out));
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c;
@@ -114,6 +116,7 @@ packet_local(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
 			    0; /* the route back is the kernel's choice */
 			*out = *c;
 			memcpy(CMSG_DATA(out), &info, sizeof(info));
+			p->n_control_out = CMSG_SPACE(sizeof(info));
 			return true;
 		}
 		if (c->cmsg_level == IPPROTO_IPV6 &&
@@ -127,10 +130,26 @@ packet_local(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
 				info.ipi6_ifindex = 0;
 			*out = *c;
 			memcpy(CMSG_DATA(out), &info, sizeof(info));
+			p->n_control_out = CMSG_SPACE(sizeof(info));
 			return true;
 		}
 	}
 	return false;
+}
+
+/* Where the datagram was sent to, as far as an answer can leave from there;
+ * unicast, for whatever the socket itself is bound to, is tested later. */
+static bool
+packet_local(const struct listener *listener, const struct msghdr *mh,
+    struct packet *p, struct cab_peer *ret)
+{
+	if (mh->msg_controllen > 0)
+		return packet_tells(mh, p, ret);
+	p->n_control_out = 0;
+	*ret = listener->local;
+	/* A unix socket without a name cannot be answered. */
+	return ret->family != AF_UNIX ||
+	    p->from.len > offsetof(struct sockaddr_un, sun_path);
 }
 
 /* The whole rule: unicast both ways, no answering port, and the source's rate. */
@@ -155,14 +174,14 @@ reply_allowed(struct cab_worker *worker, struct cab_running *running,
 
 /* Handles datagram i; true when a reply has been prepared in out. */
 static bool
-packet_serve(struct cab_worker *worker, struct cab_running *running, int i,
+packet_serve(struct cab_worker *worker, const struct listener *listener, int i,
     struct mmsghdr *out)
 {
+	struct cab_running *running = listener->running;
 	struct datagram_batch *b = worker->datagrams;
 	struct packet *p = &b->packets[i];
-	struct cab_peer local = { .family = AF_UNSPEC };
 	size_t n = b->in[i].msg_len, max = udpguard_max_reply(n);
-	bool local_known;
+	struct cab_peer local;
 	ssize_t reply;
 
 	p->from.len = b->in[i].msg_hdr.msg_namelen;
@@ -182,14 +201,8 @@ packet_serve(struct cab_worker *worker, struct cab_running *running, int i,
 	    max < DATAGRAM_MAX ? max : DATAGRAM_MAX);
 	if (reply < 0)
 		return false;
-	if (p->peer.family == AF_UNIX) {
-		/* A socket without a name cannot be answered. */
-		local_known = p->from.len >
-		    offsetof(struct sockaddr_un, sun_path);
-	} else {
-		local_known = packet_local(&b->in[i].msg_hdr, p, &local);
-	}
-	if (!local_known || (size_t)reply > max ||
+	if (!packet_local(listener, &b->in[i].msg_hdr, p, &local) ||
+	    (size_t)reply > max ||
 	    !reply_allowed(worker, running, &p->peer, &local)) {
 		running->count->datagrams_dropped++;
 		return false;
@@ -200,13 +213,8 @@ packet_serve(struct cab_worker *worker, struct cab_running *running, int i,
 		.msg_namelen = p->from.len,
 		.msg_iov = &p->out,
 		.msg_iovlen = 1,
-		.msg_control = local.family == AF_UNSPEC ? NULL :
-							   p->control_out.bytes,
-		.msg_controllen = local.family == AF_INET ?
-		    CMSG_SPACE(sizeof(struct in_pktinfo)) :
-		    local.family == AF_INET6 ?
-		    CMSG_SPACE(sizeof(struct in6_pktinfo)) :
-		    0,
+		.msg_control = p->n_control_out ? p->control_out.bytes : NULL,
+		.msg_controllen = p->n_control_out,
 	};
 	return true;
 }
@@ -253,7 +261,7 @@ datagram_ready(struct cab_worker *worker, struct listener *listener)
 		int n = batch_receive(b, listener->fd), n_out = 0;
 
 		for (int i = 0; i < n; i++)
-			n_out += packet_serve(worker, running, i, &b->out[n_out]);
+			n_out += packet_serve(worker, listener, i, &b->out[n_out]);
 		batch_send(running, b, listener->fd, n_out);
 		if (n < BATCH)
 			return;

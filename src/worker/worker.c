@@ -210,9 +210,12 @@ on_listener(struct chan_msg *msg)
 		fatal(EX_OSERR, "cannot set up a listener: %m");
 	l->inode = st.st_ino;
 	l->stream = type == SOCK_STREAM;
-	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0 &&
-	    sockaddr_port(&addr))
-		udpguard_serve(self.pending->guard, sockaddr_port(&addr));
+	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0) {
+		peer_from_sockaddr(&l->local, &addr.sa, addr.len);
+		if (sockaddr_port(&addr))
+			udpguard_serve(
+			    self.pending->guard, sockaddr_port(&addr));
+	}
 	l->next = self.pending_listeners;
 	self.pending_listeners = l;
 }

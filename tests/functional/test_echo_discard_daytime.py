@@ -18,9 +18,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import (Daemon, echoes, free_port, in_parallel, needs,
-                     needs_root, push, receive, receive_all, reset, silent,
-                     tcp, udp, unharmed, unix_name, unix_stream, wait_until)
+from harness import (Daemon, echoes, find_binary, free_port, in_parallel,
+                     needs, needs_root, push, receive, receive_all, reset,
+                     silent, tcp, udp, unharmed, unix_name, unix_stream,
+                     wait_until)
 
 SERVICES = ("echo", "discard", "daytime")
 DAYTIME = re.compile(
@@ -624,6 +625,7 @@ def test_no_loop_between_two_of_its_own_services(daemon):
 
 @pytest.mark.parametrize("target", ["127.255.255.255", "255.255.255.255"])
 def test_no_reply_to_broadcast(fresh, target):
+    """At the wildcard address the kernel has to tell of each datagram."""
     port = fresh("echo", host="*")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -636,6 +638,26 @@ def test_no_reply_to_broadcast(fresh, target):
         assert silent(sock, 0.4)
         sock.sendto(b"unicast", ("127.0.0.1", port))
         assert sock.recv(100) == b"unicast"
+
+
+def test_no_reply_at_a_broadcast_address(daemon):
+    """Whoever binds the broadcast of a network has bound no host's address."""
+    port = free_port()
+    running = daemon(services=[
+        {"name": "wide", "protocol": "echo",
+         "listen": f"udp://127.255.255.255:{port}"}])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.settimeout(5)
+        sock.bind(("127.0.0.1", 0))
+        sock.sendto(b"x" * 100, ("127.255.255.255", port))
+        assert silent(sock, 0.4)
+    text = subprocess.run(
+        [str(find_binary().with_name("cabinetctl")), "--socket",
+         str(running.control), "metrics"],
+        timeout=30, stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert re.search(r'^cabinetd_datagrams_dropped_total\{.*"wide".*\} 1$',
+                     text, re.M), text
 
 
 def test_datagram_access_rules(fresh):
