@@ -30,7 +30,6 @@ int
 engine_init(struct conn_engine *engine, const struct conn_transport *transport,
     uint64_t first_id)
 {
-	memset(engine, 0, sizeof(*engine));
 	/* On a page: the kernel copies to nothing else as fast. */
 	engine->in = aligned_alloc(4096, CONN_STASH_MAX + 2 * CONN_READ_SIZE);
 	if (!engine->in)

@@ -160,6 +160,8 @@ struct conn_engine {
 	int (*metrics)(struct conn_engine *engine, struct cab_buf *out);
 };
 
+/* The engine is all zeros before: to clear it would touch the pages of its
+ * stage. 0 or -ENOMEM. */
 int engine_init(struct conn_engine *engine,
     const struct conn_transport *transport, uint64_t first_id);
 void engine_release(struct conn_engine *engine);
