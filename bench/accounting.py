@@ -2,8 +2,8 @@
 """
 What the processes of a server cost: CPU time and memory, read from /proc.
 
-A server is everything below this process, whatever it forks, detaches or leaves
-behind: become_subreaper makes that true. Nothing here starts or ends a process.
+A server is the process that was started and everything below it. Nothing here
+starts or ends a process.
 """
 
 import ctypes
@@ -26,21 +26,22 @@ def become_subreaper():
     ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
 
 
-def descendants(without=()):
-    """Processes below this one, without those named and what is below them."""
+def family(root):
+    """A process, and those below it."""
     children = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             fields = read("/proc/%s/stat" % name).rpartition(")")[2].split()
             if fields:
                 children.setdefault(int(fields[1]), []).append(int(name))
-    found, queue = [], [os.getpid()]
-    while queue:
-        for pid in children.get(queue.pop(), ()):
-            if pid not in without:
-                found.append(pid)
-                queue.append(pid)
+    found = [root]
+    for pid in found:
+        found += children.get(pid, ())
     return found
+
+
+def descendants():
+    return family(os.getpid())[1:]
 
 
 def run_time(pid):
@@ -73,18 +74,18 @@ def cpu_of(pid):
     return own + cutime + cstime, utime + cutime
 
 
-def sample_cpu(without=()):
+def sample_cpu(root):
     """All processes of the server together."""
-    total = [cpu_of(pid) for pid in descendants(without)]
+    total = [cpu_of(pid) for pid in family(root)]
     return sum(all for all, user in total), sum(user for all, user in total)
 
 
-def sample_memory(without=()):
+def sample_memory(root):
     """KiB of the server's processes together: Pss, private, anonymous."""
     sums = {"pss": 0, "private": 0, "anonymous": 0}
     fields = {"Pss": "pss", "Private_Clean": "private",
               "Private_Dirty": "private", "Anonymous": "anonymous"}
-    for pid in descendants(without):
+    for pid in family(root):
         for line in read("/proc/%d/smaps_rollup" % pid).splitlines():
             name, _, rest = line.partition(":")
             if name in fields:
@@ -106,10 +107,10 @@ def title(pid):
     return read("/proc/%d/cmdline" % pid).replace("\0", " ").strip()
 
 
-def processes():
+def processes(root):
     """The title and the Pss of each."""
     found = []
-    for pid in descendants():
+    for pid in family(root):
         pss = re.search(r"^Pss: *(\d+)", read("/proc/%d/smaps_rollup" % pid),
                         re.M)
         # Without directories, which say nothing elsewhere.

@@ -4,25 +4,32 @@ What is measured, how, and what is to be reached. A new case is one line of
 CASES; one that no function here measures needs a function, too.
 """
 
+import collections
+import contextlib
 import os
+import random
+import statistics
 import subprocess
 import time
 from collections import namedtuple
 
-from accounting import (descendants, processes, sample_cpu, sample_memory,
+from accounting import (family, processes, sample_cpu, sample_memory,
                         sample_processor, sockets_of, title)
-from contenders import write_echoes
+from contenders import write_echoes, write_files
+from packages import Unavailable
 from servers import Failure, Load, Place, Server
 
 SMALL = 1024                    # the small file
 LARGE = 1 << 20                 # the large one
 COUNTS = (1, 1000, 2000, 4000)    # of services
+WORKERS_WINDOW = 0.5            # seconds
 
 # service: what the contender is asked for. mode, args: of bench/load. floor:
 # the mode of bench/floor. base: the contender that ratios are taken of.
-# once: the figure does not change from round to round. goals: below.
-Case = namedtuple("Case", "name service mode args floor base once measure "
-                  "goals title")
+# once: the figure does not change from round to round. window: seconds of one.
+# goals: below.
+Case = namedtuple("Case", "name service mode args floor base once window "
+                  "measure goals title")
 
 # of: which figure of GOAL_FIGURES in report.py; what: how the table calls it.
 Goal = namedtuple("Goal", "of relation limit what")
@@ -30,52 +37,111 @@ Goal = namedtuple("Goal", "of relation limit what")
 # ---- one measurement --------------------------------------------------------------
 
 
-def measure_speed(bench, place, contender, case):
-    more = ("--duration", str(bench.options.seconds),
+@contextlib.contextmanager
+def failing(results, contender):
+    """What cannot be measured is a result, too."""
+    try:
+        yield
+    except (Failure, Unavailable, OSError,
+            subprocess.SubprocessError) as failure:
+        results[contender.name] = {"failure": str(failure)}
+
+
+def measure_window(bench, server, case, last):
+    """One moment of load; memory only where it is the last, as that takes long."""
+    address = server.place.address(case.service)
+    more = ("--duration", str(min(case.window, bench.options.seconds)),
             "--warmup", str(bench.options.warmup))
-    with contender.start(place, case) as server, \
-            Load(bench, server, case, place.address(case.service),
-                 more) as load:
+    with Load(bench, server, case, address, more) as load:
         load.wait("begin")
         busy = sample_processor(bench.cpus[-1])
-        cpu, user = sample_cpu({load.pid})
+        cpu, user = sample_cpu(server.pid)
         load.resume()
         load.wait("end")
         busy = sample_processor(bench.cpus[-1]) - busy
-        cpu_end, user_end = sample_cpu({load.pid})
-        memory = sample_memory({load.pid})
+        cpu_end, user_end = sample_cpu(server.pid)
+        memory = sample_memory(server.pid) if last else None
         load.resume()
         result = load.result()
-        words = server.last_words()
-    cpu, user = cpu_end - cpu, user_end - user
-    ops = result["ops"]
-    if not ops:
+    if not result["ops"]:
         raise Failure("nothing was served: %s, %s errors while warming up; %s"
-                      % (result["errors"], result["warmup_errors"], words))
+                      % (result["errors"], result["warmup_errors"],
+                         server.last_words()))
+    return dict(result, cpu=cpu_end - cpu, user=user_end - user,
+                others=busy - (cpu_end - cpu), memory=memory)
+
+
+def add_up(windows):
+    """What a contender did in the windows of a round."""
+    def total(key):
+        return sum(window[key] for window in windows)
+
+    def latency(key):
+        return statistics.median(w["latency_us"][key] for w in windows)
+
+    kinds = collections.Counter()
+    for window in windows:
+        kinds.update(window["errors"])
+    ops, seconds = total("ops"), total("seconds")
     return {
-        "ops_per_s": result["ops_per_s"],
-        "cpu_us": cpu * 1e6 / ops,
-        "user_us": user * 1e6 / ops,
-        "busy": cpu / result["seconds"],
-        "others": max(0.0, busy - cpu) / result["seconds"],
-        "p50": result["latency_us"]["p50"],
-        "p99": result["latency_us"]["p99"],
-        "p999": result["latency_us"]["p999"],
-        "pss_kib": memory["pss"],
-        "errors": result["errors_total"] + result["warmup_errors"],
-        "error_kinds": result["errors"],
-        "load_busy": result["load_cpu_us_per_op"] * result["ops_per_s"] / 1e6,
+        "ops_per_s": ops / seconds,
+        "cpu_us": total("cpu") * 1e6 / ops,
+        "user_us": total("user") * 1e6 / ops,
+        "busy": total("cpu") / seconds,
+        "others": max(0.0, total("others")) / seconds,
+        "p50": latency("p50"), "p99": latency("p99"), "p999": latency("p999"),
+        "pss_kib": windows[-1]["memory"]["pss"],
+        "errors": total("errors_total") + total("warmup_errors"),
+        "error_kinds": dict(kinds),
+        "load_busy": sum(w["load_cpu_us_per_op"] * w["ops"] for w in windows)
+        / 1e6 / seconds,
+        "windows": [{"ops": w["ops"], "cpu_us": w["cpu"] * 1e6 / w["ops"]}
+                    for w in windows],
     }
+
+
+def settle(server, resting):
+    """Waits for a server that works off the connections of the last window."""
+    end = time.monotonic() + 5
+    while len(family(server.pid)) > resting and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.05)
+
+
+def measure_speed(bench, contenders, case):
+    """One round: all are up, and one after the other gets a short window, in
+    another order each time, so that what else happens meets all alike."""
+    results, running = {}, {}
+    passes = max(1, round(bench.options.seconds / case.window))
+    with contextlib.ExitStack() as stack:
+        for contender in contenders:
+            with failing(results, contender):
+                place = stack.enter_context(Place(bench))
+                server = stack.enter_context(contender.start(place, case))
+                running[contender.name] = (server, len(family(server.pid)))
+        windows = {name: [] for name in running}
+        for number in range(passes):
+            for name in random.sample(sorted(windows), len(windows)):
+                server, resting = running[name]
+                try:
+                    windows[name].append(measure_window(
+                        bench, server, case, number == passes - 1))
+                except Failure as failure:
+                    results[name] = {"failure": str(failure)}
+                    del windows[name]
+                settle(server, resting)
+    results.update((name, add_up(made)) for name, made in windows.items())
+    return results
 
 
 def measure_idle(bench, place, contender, case):
     count = contender.idle
     with contender.start(place, case) as server:
-        before = sample_memory()
+        before = sample_memory(server.pid)
         with Load(bench, server, case, place.address(case.service),
                   ("--connections", str(count))) as load:
             load.wait("ready")
-            after = sample_memory({load.pid})
+            after = sample_memory(server.pid)
             load.resume()
             time.sleep(0.1)
             load.resume()
@@ -101,9 +167,9 @@ def measure_memory(_bench, place, contender, case):
             server.touch(port)
         time.sleep(0.5)
         server.check_running()
-        memory = sample_memory()
+        memory = sample_memory(server.pid)
         return {"pss_kib": memory["pss"], "private_kib": memory["private"],
-                "errors": 0, "processes": processes()}
+                "errors": 0, "processes": processes(server.pid)}
 
 
 def measure_growth(bench, place, _contender, _case):
@@ -112,9 +178,10 @@ def measure_growth(bench, place, _contender, _case):
     for count in COUNTS:
         command = [bench.cabinetd, "-c", write_echoes(place, count)]
         begin = time.monotonic()
-        with Server(place, command, "many", {bench.cpus[-1]}, notify=True):
+        with Server(place, command, "many", {bench.cpus[-1]},
+                    notify=True) as server:
             started = time.monotonic() - begin
-            cpu_start = sample_cpu()[0]
+            cpu_start = sample_cpu(server.pid)[0]
             write_echoes(place, count + 1)
             begin = time.monotonic()
             done = subprocess.run(
@@ -128,77 +195,117 @@ def measure_growth(bench, place, _contender, _case):
             figures[str(count)] = {
                 "start_ms": started * 1e3, "start_cpu_ms": cpu_start * 1e3,
                 "reload_ms": reloaded * 1e3,
-                "reload_cpu_ms": (sample_cpu()[0] - cpu_start) * 1e3}
+                "reload_cpu_ms":
+                    (sample_cpu(server.pid)[0] - cpu_start) * 1e3}
         place.clear("notify")
     return {"growth": figures, "errors": 0}
 
 
-def roles(kind):
+def roles(server, kind):
     """Pids of the daemon's processes of one kind, in order of their titles."""
     return [pid for text, pid in sorted((title(pid), pid)
-                                        for pid in descendants())
+                                        for pid in family(server.pid))
             if text.startswith("cabinetd: " + kind)]
 
 
-def measure_workers(bench, place, _contender, case):
-    """Connections on one listener: one worker alone, then two.
+def measure_workers(bench, _place, _contender, case):
+    """Connections on one listener: each of two workers alone, then both.
 
     With two processors, two workers leave none to the load client, so what they
-    could do together is computed: the worker that holds more is the first to be
-    busy all the time, and each operation costs what was measured.
+    could do together is computed, from what the whole machine, the client
+    included, spends for an operation: two workers that are busy all the time do
+    twice what one does, as far as that stays the same.
     """
-    alone = load_workers(bench, place, case, [bench.cpus[-1]])
-    place.clear("notify")
-    both = load_workers(bench, place, case, [bench.cpus[-1], bench.cpus[0]])
-    spread = max(both["held"]) / sum(both["held"])
-    return {"held": both["held"], "spread": spread,
-            "cpu_one": alone["cpu_us"], "cpu_two": both["cpu_us"],
-            "capacity": alone["cpu_us"] / (both["cpu_us"] * spread),
-            "errors": alone["errors"] + both["errors"]}
+    sets = {"one": bench.cpus[-1:], "other": bench.cpus[:1],
+            "both": [bench.cpus[-1], bench.cpus[0]]}
+    windows = {name: [] for name in sets}
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(workers_running(bench, cpus))
+                   for name, cpus in sets.items()}
+        for _ in range(max(1, round(bench.options.seconds / WORKERS_WINDOW))):
+            for name in random.sample(sorted(sets), len(sets)):
+                windows[name].append(
+                    load_workers(bench, running[name], case))
+
+    def total(key, *names):
+        return sum(w[key] for name in names for w in windows[name])
+
+    def cost(*names):
+        return total("cpu", *names) * 1e6 / total("ops", *names)
+
+    # Each alone counts the same, whatever it got done.
+    alone_cost = (cost("one") + cost("other")) / 2
+    return {"held": windows["both"][0]["held"],
+            "spread": statistics.median(max(w["held"]) / sum(w["held"])
+                                        for w in windows["both"]),
+            "cpu_one": alone_cost, "cpu_two": cost("both"),
+            "capacity": 2 * alone_cost / cost("both"),
+            "errors": total("errors", *sets)}
 
 
-def load_workers(bench, place, case, cpus):
-    """As many workers as processors, each held on one.
-
-    The client sleeps between connections: on the processor of one of them, it
-    would keep that one from accepting.
-    """
-    command = [bench.cabinetd, "-c", write_echoes(place, 1, len(cpus))]
-    more = ("--duration", str(bench.options.seconds),
-            "--warmup", str(bench.options.warmup))
-    with Server(place, command, "many", {cpus[0]}, notify=True) as server:
-        pids = roles("worker")
+@contextlib.contextmanager
+def workers_running(bench, cpus):
+    """As many workers as processors, each held on one."""
+    with Place(bench) as place, Server(
+            place, [bench.cabinetd, "-c", write_files(place, len(cpus))],
+            "http", {cpus[0]}, notify=True) as server:
+        pids = roles(server, "worker")
         if len(pids) != len(cpus):
             raise Failure("%d workers run" % len(pids))
         for pid, number in zip(pids, cpus):
             os.sched_setaffinity(pid, {number})
-        before = [sockets_of(pid) for pid in pids]
-        with Load(bench, server, case, place.address("many"), more) as load:
-            load.wait("begin")
-            held = [sockets_of(pid) - n for pid, n in zip(pids, before)]
-            used = sample_cpu({load.pid})[0]
-            load.resume()
-            load.wait("end")
-            used = sample_cpu({load.pid})[0] - used
-            load.resume()
-            result = load.result()
+        yield server
+
+
+def load_workers(bench, server, case):
+    """The client sleeps between connections: on the processor of one of two
+    workers, it would keep that one from accepting."""
+    more = ("--duration", str(min(WORKERS_WINDOW, bench.options.seconds)),
+            "--warmup", str(bench.options.warmup))
+    pids = roles(server, "worker")
+    before = [sockets_of(pid) for pid in pids]
+    with Load(bench, server, case, server.place.address("http"),
+              more) as load:
+        load.wait("begin")
+        held = [sockets_of(pid) - n for pid, n in zip(pids, before)]
+        used = sum(sample_processor(number) for number in bench.cpus)
+        load.resume()
+        load.wait("end")
+        used = sum(sample_processor(number) for number in bench.cpus) - used
+        load.resume()
+        result = load.result()
     if not sum(held) or not result["ops"]:
         raise Failure("workers hold %s connections" % held)
-    return {"held": held, "cpu_us": used * 1e6 / result["ops"],
+    time.sleep(0.05)        # they see that the client has gone
+    return {"held": held, "cpu": used, "ops": result["ops"],
             "errors": result["errors_total"] + result["warmup_errors"]}
 
 
-def measure(bench, contender, case):
-    with Place(bench) as place:
-        return case.measure(bench, place, contender, case)
+def one_by_one(measure_one):
+    """A measurement that has the machine to itself."""
+    def measure(bench, contenders, case):
+        results = {}
+        for contender in contenders:
+            with failing(results, contender), Place(bench) as place:
+                results[contender.name] = measure_one(
+                    bench, place, contender, case)
+        return results
+    return measure
 
 
 # ---- the list ---------------------------------------------------------------------
 
 
-def speed(name, service, mode, args, floor, title_, *goals, base="floor"):
-    return Case(name, service, mode, args, floor, base, False, measure_speed,
-                goals, title_)
+def speed(name, service, mode, args, floor, title_, *goals, base="floor",
+          window=0.25):
+    return Case(name, service, mode, args, floor, base, False, window,
+                measure_speed, goals, title_)
+
+
+def alone(name, service, mode, args, floor, measure, title_, *goals,
+          once=False):
+    return Case(name, service, mode, args, floor, None, once, None,
+                one_by_one(measure), goals, title_)
 
 
 def cpu(limit, relation="<="):
@@ -210,7 +317,8 @@ CASES = (
           "echo 64 B, 64 connections", cpu(1.05)),
     speed("echo-1000", "echo", "echo", "--connections 1000 --size 64", "echo",
           "echo 64 B, 1,000 connections", cpu(1.05),
-          Goal("cpu-of-echo-64", "<=", 1.10, "CPU / that of 64 connections")),
+          Goal("cpu-of-echo-64", "<=", 1.10, "CPU / that of 64 connections"),
+          window=0.5),
     speed("daytime", "daytime", "daytime", "--connections 64", "daytime",
           "daytime, a connection each", cpu(1.05)),
     speed("http-route", "http", "http-keepalive",
@@ -225,38 +333,39 @@ CASES = (
     speed("http-1m", "http", "http-keepalive",
           "--connections 16 --path /large.bin", "http-file",
           "HTTP keep-alive, 1 MiB file, 16 connections", cpu(1.00),
-          Goal("throughput", ">=", 0.95, "op/s / floor")),
+          Goal("throughput", ">=", 0.95, "op/s / floor"), window=0.5),
     speed("smtp", "smtp", "smtp", "--connections 16 --size 1024", "smtp",
           "SMTP session with a 1 KiB message",
-          Goal("cpu", "<=", 0.45, "CPU / smtp-sink"), base="smtp-sink"),
+          Goal("cpu", "<=", 0.45, "CPU / smtp-sink"), base="smtp-sink",
+          window=0.5),
     speed("program", "program", "program", "--connections 8 --size 64",
-          "program", "a program (/bin/cat) per connection", cpu(1.05)),
+          "program", "a program (/bin/cat) per connection", cpu(1.05),
+          window=1),      # programs that have ended are counted in ticks
     speed("udp-echo", "udp-echo", "udp-echo",
           "--connections 4 --window 16 --size 64", "udp-echo",
           "UDP echo 64 B", cpu(1.10)),
     speed("bulk", "echo", "bulk",
           "--connections 1 --size %d --timeout 300" % (1 << 30), "bulk",
-          "echo of 1 GiB through one connection", cpu(1.02)),
+          "echo of 1 GiB through one connection", cpu(1.02),
+          window=1),
     speed("many", "many", "echo", "--connections 64 --size 64", None,
           "echo 64 B, one of 1,000 services",
           Goal("cpu", "<=", 1.05, "CPU / one service"), base="one service"),
-    Case("growth", "many", None, "", None, None, False, measure_growth,
-         (Goal("start-growth", "<=", 1.25, "start, linear"),
+    alone("growth", "many", None, "", None, measure_growth,
+          "start and reload by number of services",
+          Goal("start-growth", "<=", 1.25, "start, linear"),
           Goal("reload-growth", "<=", 1.25, "reload, linear")),
-         "start and reload by number of services"),
-    Case("workers", "many", "echo",
-         "--connections 64 --size 64 --pace 0.002", None, None, False,
-         measure_workers,
-         (Goal("spread", "<=", 0.55, "share of the fuller worker"),
+    alone("workers", "many", "http-keepalive",
+          "--connections 32 --path /large.bin --pace 0.002", None,
+          measure_workers, "1 MiB file, 32 connections over two workers",
+          Goal("spread", "<=", 0.55, "share of the fuller worker"),
           Goal("capacity", ">=", 1.8, "two workers / one, computed")),
-         "64 connections over two workers"),
-    Case("idle", "echo", "connect-idle", "--size 64 --duration 600", "echo",
-         None, True, measure_idle,
-         (Goal("bytes", "<=", 256, "bytes each"),),
-         "idle connections, user memory of each"),
-    Case("memory", None, None, "", None, None, True, measure_memory,
-         (Goal("pss", "<=", 4.0, "MB PSS"),),
-         "whole server at rest, 2 workers (cabinetd: the demo)"),
+    alone("idle", "echo", "connect-idle", "--size 64 --duration 600", "echo",
+          measure_idle, "idle connections, user memory of each",
+          Goal("bytes", "<=", 256, "bytes each"), once=True),
+    alone("memory", None, None, "", None, measure_memory,
+          "whole server at rest, 2 workers (cabinetd: the demo)",
+          Goal("pss", "<=", 4.0, "MB PSS"), once=True),
 )
 
 ALONE = {"growth": {"cabinetd"}, "workers": {"cabinetd"},

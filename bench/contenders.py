@@ -84,14 +84,20 @@ def start_cabinetd(place, case):
                              write_cabinetd(place, lines)])
 
 
-def write_echoes(place, count, workers=1):
+def write_files(place, workers):
+    return write_cabinetd(place, [service_line(
+        place, "http", 'protocol = "http"; http = { root = "%s"; };'
+        % place.bench.www)], workers)
+
+
+def write_echoes(place, count):
     """So many echo services; the first is the one that is asked."""
     lines = [service_line(place, "many", 'protocol = "echo";')]
     for i in range(1, count):
         # At an address where nobody else takes ports.
         lines.append('  { name = "echo%d"; listen = "tcp://127.8.0.1:%d"; '
                      'protocol = "echo"; }' % (i, 20000 + i))
-    return write_cabinetd(place, lines, workers)
+    return write_cabinetd(place, lines)
 
 
 def start_one(place, case):

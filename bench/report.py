@@ -201,7 +201,8 @@ def table_line(line):
     if "growth" in good[0]:
         return growth_lines(good)
     if "spread" in m:
-        return ("  %-13s %s; CPU us/op with one worker %.2f, with two %.2f"
+        return ("  %-13s %s; CPU us/op of the whole machine with one "
+                "worker %.0f, with two %.0f"
                 % (line["contender"], ", ".join(
                     "%d + %d" % tuple(r["held"]) for r in good),
                    m["cpu_one"], m["cpu_two"]))
@@ -250,7 +251,7 @@ def short(result):
             result["growth"][str(COUNTS[-1])]["start_ms"],
             result["growth"][str(COUNTS[-1])]["reload_ms"], COUNTS[-1])
     elif "spread" in result:
-        text = "%d + %d connections, two workers do %.2f of one" % (
+        text = "%d + %d connections, two workers can do %.2f of one" % (
             *result["held"], result["capacity"])
     else:
         text = "%.1f MB PSS" % (result["pss_kib"] / 1024)

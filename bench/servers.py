@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from accounting import descendants, read
+from accounting import descendants, family, read
 
 PORTS = range(20000, 32000)     # below the ports that the kernel gives to clients
 SERVICES = ("echo", "daytime", "http", "udp-echo", "program", "smtp", "many")
@@ -24,6 +24,15 @@ SERVICES = ("echo", "daytime", "http", "udp-echo", "program", "smtp", "many")
 
 class Failure(Exception):
     """A measurement that could not be made; the text says why."""
+
+
+def end_child(pid):
+    """Kills and reaps a process that was left to us."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, os.WNOHANG)
+    except (ProcessLookupError, ChildProcessError):
+        pass
 
 
 class Place:
@@ -100,6 +109,7 @@ class Server:
             self.command, stdin=subprocess.DEVNULL, stdout=self.log,
             stderr=self.log, start_new_session=True, env=environment,
             preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+        self.pid = self.process.pid
         try:
             if self.notify:
                 self.wait_notified()
@@ -157,35 +167,24 @@ class Server:
 
     def __exit__(self, *_):
         """Ends what was started here, politely, then at once."""
+        mine = set(family(self.pid))
         self.process.terminate()
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
-            pass
+            self.process.kill()
+            self.process.wait()
+        # Orphans come to us, see become_subreaper.
         for _ in range(100):
-            left = descendants()
-            if not left and self.process.poll() is not None:
+            left = mine.intersection(descendants())
+            if not left:
                 break
             for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            self.process.poll()
-            self.reap_orphans()
+                end_child(pid)
             time.sleep(0.05)
         self.log.close()
         if self.mailbox:
             self.mailbox.close()
-
-    def reap_orphans(self):
-        """Those that were left to us; the server itself is not waited here."""
-        for pid in descendants():
-            if pid != self.process.pid:
-                try:
-                    os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass
 
 
 class Booted:
@@ -227,7 +226,8 @@ class Booted:
             if isinstance(error, AssertionError):
                 raise Failure(str(error)) from None
             raise
-        self.prefix = ("nsenter", "--target=%d" % self.machine.leader, "--net")
+        self.pid = self.machine.leader
+        self.prefix = ("nsenter", "--target=%d" % self.pid, "--net")
         return self
 
     def last_words(self):
