@@ -167,9 +167,9 @@ measure_window(void)
 
 	run_until(load.now + load_opt.warmup);
 	meet("begin");
+	begin = load.now = bench_now();
 	tally_reset();
 	cpu = own_cpu();
-	begin = load.now = bench_now();
 	run_until(load.now + load_opt.duration);
 	cpu = own_cpu() - cpu;
 	load.now = bench_now();

@@ -121,7 +121,8 @@ void load_udp_check(struct load_conn *c);
 
 /* ---- load_tally.c ---------------------------------------------------------- */
 
-void tally_op(uint64_t took_ns);
+/* An operation that began at start has ended now. */
+void tally_op(uint64_t start);
 uint64_t tally_errors(void);
 
 /* Ends the warm-up: errors so far are kept apart, the rest is forgotten. */

@@ -120,7 +120,7 @@ load_open(struct load_conn *c)
 void
 load_done(struct load_conn *c)
 {
-	tally_op(load.now - c->start);
+	tally_op(c->start);
 	if (load_opt.mode->reconnect) {
 		load_close(c);
 		load_open(c);

@@ -284,7 +284,7 @@ bulk_input(struct load_conn *c, char *data, size_t n)
 	tally.bytes += n;
 	if (c->left)
 		return true;
-	tally_op(load.now - c->start);
+	tally_op(c->start);
 	load_close(c);
 	return false;
 }
@@ -297,7 +297,7 @@ idle_input(struct load_conn *c, char *data, size_t n)
 	if (!echo_check(c, data, n))
 		return false;
 	if (c->got == load.n_request)
-		tally_op(load.now - c->start);
+		tally_op(c->start);
 	return true;
 }
 
@@ -347,7 +347,7 @@ udp_reply(struct load_conn *c, const char *data, size_t n)
 	if (memcmp(data + sizeof(start), &c->epoch, sizeof(c->epoch)))
 		return false;
 	memcpy(&start, data, sizeof(start));
-	tally_op(load.now - start);
+	tally_op(start);
 	return true;
 }
 

@@ -31,7 +31,7 @@ static const char *const kind_names[N_KINDS] = {
 
 struct load_tally tally;
 
-static uint64_t histogram[BUCKETS], longest, warmup_errors;
+static uint64_t histogram[BUCKETS], longest, warmup_errors, window_start;
 
 static unsigned
 bucket_of(uint64_t v)
@@ -73,9 +73,13 @@ percentile_us(double share)
 }
 
 void
-tally_op(uint64_t took)
+tally_op(uint64_t start)
 {
+	uint64_t took = load.now - start;
+
 	tally.ops++;
+	if (start < window_start)
+		return; /* the caller's pause before the window is in it */
 	histogram[bucket_of(took)]++;
 	if (took > longest)
 		longest = took;
@@ -125,6 +129,7 @@ tally_report(uint64_t took, double cpu)
 void
 tally_reset(void)
 {
+	window_start = load.now;
 	warmup_errors = tally_errors();
 	memset(tally.errors, 0, sizeof(tally.errors));
 	memset(histogram, 0, sizeof(histogram));

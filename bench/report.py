@@ -2,8 +2,8 @@
 """
 What was measured, as a table, as JSON and as a chart.
 
-Ratios are taken within a round, of two contenders that ran one after the other;
-what is shown is the median of these, and the lowest and highest.
+Ratios are taken of windows that followed each other, and are medians over a
+round; what is shown is the median of the rounds, and the lowest and highest.
 """
 
 import os
@@ -30,14 +30,21 @@ def paired(of, to):
 
 
 def ratio(results, case, contender, key="cpu_us"):
-    return paired(by_round(results, case.name, contender, key),
-                  by_round(results, case.name, case.base, key))
+    mine = by_round(results, case.name, contender, "windows")
+    base = by_round(results, case.name, case.base, "windows")
+    return sorted(statistics.median(a[key] / b[key]
+                                    for a, b in zip(mine[n], base[n]))
+                  for n in mine if n in base)
 
 
 def best(results, case, contender):
-    """The cheapest round over the cheapest of the floor's."""
-    return (min(by_round(results, case.name, contender, "cpu_us").values()) /
-            min(by_round(results, case.name, case.base, "cpu_us").values()))
+    """The cheapest window over the cheapest of the base's."""
+    def cheapest(name):
+        return min(window["cpu_us"] for windows in by_round(
+            results, case.name, name, "windows").values()
+                   for window in windows)
+
+    return cheapest(contender) / cheapest(case.base)
 
 
 def of_echo_64(results, case, contender):
