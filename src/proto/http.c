@@ -325,8 +325,8 @@ body_go_on(struct cab_conn *conn)
 		return CAB_READ;
 	receive_end(conn);
 	state->body = NULL;
-	/* It was a good head then, so it is now. */
 	last.n = 0;
+	/* It was a good head then, so it is now. */
 	(void)http_parse_head(
 	    body->head, body->head_n, &http_limits, &pos, &request);
 	v = r < 0 ? reject(conn, &request, (unsigned)-r) :

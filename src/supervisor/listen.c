@@ -160,7 +160,8 @@ enum {
 	ON_V6 = 1 << 9,
 	ON_INET = 1 << 10,
 	ON_FRESH = 1 << 11, /* cannot be changed once bound, or only matters then */
-	ON_MANY = 1 << 12 /* gets what was sent to more than one address, or may */
+	ON_MANY = 1 << 12, /* may get what was sent to more than one address */
+	ON_LINK = 1 << 13 /* of one link: the kernel has bound it to the device */
 };
 
 static int
@@ -231,10 +232,10 @@ tune(int fd, unsigned what, const struct cab_socket_opts *opts,
 		{ ON_TCP, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES,
 		    "keepalive" },
 		/* Where a datagram was sent to: replies leave from there, broadcasts get none. */
-		{ ON_UDP | ON_V4, IPPROTO_IP, IP_PKTINFO, (what & ON_MANY) != 0,
+		{ ON_UDP | ON_V4 | ON_MANY, IPPROTO_IP, IP_PKTINFO, 1,
 		    "IP_PKTINFO" },
-		{ ON_UDP | ON_V6, IPPROTO_IPV6, IPV6_RECVPKTINFO,
-		    (what & ON_MANY) != 0, "IPV6_RECVPKTINFO" },
+		{ ON_UDP | ON_V6 | ON_MANY, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1,
+		    "IPV6_RECVPKTINFO" },
 	};
 	int r;
 
@@ -251,7 +252,10 @@ tune(int fd, unsigned what, const struct cab_socket_opts *opts,
 	}
 	want_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, opts->receive_buffer);
 	want_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, opts->send_buffer);
-	return what & ON_INET ? want_interface(fd, opts->interface, why) : 0;
+	/* To take a socket off its link would need a privilege, and be wrong. */
+	if (!(what & ON_INET) || (what & ON_LINK && opts->interface == NULL))
+		return 0;
+	return want_interface(fd, opts->interface, why);
 }
 
 /*
@@ -277,14 +281,18 @@ has_one_address(
 
 static unsigned
 what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr,
-    const struct cab_socket_opts *opts)
+    const struct cab_service *service)
 {
 	unsigned what = 1u << kind;
 
 	if (!is_inet(addr))
 		return what;
 	what |= ON_INET | (addr->sa.sa_family == AF_INET ? ON_V4 : ON_V6);
-	if (kind == CAB_UDP && !has_one_address(addr, opts))
+	if (what & ON_V6 && IN6_IS_ADDR_LINKLOCAL(&addr->in6.sin6_addr))
+		what |= ON_LINK;
+	/* A program has always been told; what it needs is its affair. */
+	if (kind == CAB_UDP &&
+	    (service->exec || !has_one_address(addr, &service->socket)))
 		what |= ON_MANY;
 	return what;
 }
@@ -297,7 +305,7 @@ tune_fd(const struct listener *listener, int fd,
 	int r;
 
 	r = tune(fd,
-	    what_it_is(listener->kind, &listener->addr, &service->socket),
+	    what_it_is(listener->kind, &listener->addr, service),
 	    &service->socket, why);
 	if (r < 0)
 		return r;
@@ -379,7 +387,7 @@ listener_open(const struct cab_service *service, const struct cab_listen *listen
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 	unsigned what =
-	    what_it_is(listen->kind, &listen->addr, &service->socket) | ON_FRESH;
+	    what_it_is(listen->kind, &listen->addr, service) | ON_FRESH;
 	int fd = -1, r = -ENOMEM;
 
 	if (listener == NULL)

@@ -39,6 +39,7 @@ struct packet {
 struct datagram_batch {
 	struct mmsghdr in[BATCH], out[BATCH];
 	int n_used; /* of in, by the last receive: to be set up again */
+	bool control; /* they are set up for control messages */
 	struct packet packets[BATCH];
 	/* Untouched pages of these cost nothing. */
 	char requests[BATCH][DATAGRAM_STRIDE], replies[BATCH][DATAGRAM_STRIDE];
@@ -66,11 +67,29 @@ datagram_release(struct cab_worker *worker)
 	worker->datagrams = NULL;
 }
 
-static int
-batch_receive(struct datagram_batch *b, int fd)
+bool
+datagram_tells(int fd, int family)
 {
+	bool v6 = family == AF_INET6;
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return (v6 || family == AF_INET) &&
+	    getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, &len) == 0 &&
+	    on;
+}
+
+static int
+batch_receive(struct datagram_batch *b, const struct listener *listener)
+{
+	/* A unix peer can send descriptors, which would be ours from then on. */
+	bool control = listener->local.family != AF_UNIX;
 	int n;
 
+	if (control != b->control)
+		b->n_used = BATCH;
+	b->control = control;
 	for (int i = 0; i < b->n_used; i++) {
 		struct packet *p = &b->packets[i];
 
@@ -80,26 +99,32 @@ batch_receive(struct datagram_batch *b, int fd)
 			.msg_namelen = sizeof(p->from.ss),
 			.msg_iov = &p->in,
 			.msg_iovlen = 1,
-			.msg_control = p->control_in.bytes,
-			.msg_controllen = sizeof(p->control_in.bytes),
+			.msg_control = control ? p->control_in.bytes : NULL,
+			.msg_controllen = control ? sizeof(p->control_in.bytes) : 0,
 		};
 	}
 	do
-		n = recvmmsg(fd, b->in, BATCH, MSG_DONTWAIT, NULL);
+		n = recvmmsg(listener->fd, b->in, BATCH, MSG_DONTWAIT, NULL);
 	while (n < 0 && errno == EINTR);
 	b->n_used = n > 0 ? n : 0;
 	return n;
 }
 
 /*
- * Where the datagram says that it was sent to, and for the reply the address to
- * answer from.  False when that is not an address of this host (broadcast,
- * multicast).
+ * Where the datagram was sent to, and for the reply the address to answer from:
+ * what it tells, else what the socket is bound to.  False when that is not an
+ * address of this host (broadcast, multicast); whether it is unicast is tested
+ * later, and what is unknown is not.
  */
 static bool
-packet_tells(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
+packet_local(const struct listener *listener, const struct msghdr *mh,
+    struct packet *p, struct cab_peer *ret)
 {
-	memset(&p->control_out, 0, sizeof(p->control_out));
+	*ret = listener->local;
+	p->n_control_out = 0;
+	/* A unix socket without a name cannot be answered. */
+	if (ret->family == AF_UNIX)
+		return p->from.len > offsetof(struct sockaddr_un, sun_path);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c;
 	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)mh, c)) {
 		struct cmsghdr *out = (struct cmsghdr *)(void *)p->control_out.bytes;
@@ -114,10 +139,11 @@ packet_tells(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
 			memcpy(ret->ip, &info.ipi_addr, 4);
 			info.ipi_ifindex =
 			    0; /* the route back is the kernel's choice */
+			memset(out, 0, sizeof(p->control_out));
 			*out = *c;
 			memcpy(CMSG_DATA(out), &info, sizeof(info));
 			p->n_control_out = CMSG_SPACE(sizeof(info));
-			return true;
+			break;
 		}
 		if (c->cmsg_level == IPPROTO_IPV6 &&
 		    c->cmsg_type == IPV6_PKTINFO) {
@@ -128,28 +154,14 @@ packet_tells(const struct msghdr *mh, struct packet *p, struct cab_peer *ret)
 			memcpy(ret->ip, &info.ipi6_addr, 16);
 			if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
 				info.ipi6_ifindex = 0;
+			memset(out, 0, sizeof(p->control_out));
 			*out = *c;
 			memcpy(CMSG_DATA(out), &info, sizeof(info));
 			p->n_control_out = CMSG_SPACE(sizeof(info));
-			return true;
+			break;
 		}
 	}
-	return false;
-}
-
-/* Where the datagram was sent to, as far as an answer can leave from there;
- * unicast, for whatever the socket itself is bound to, is tested later. */
-static bool
-packet_local(const struct listener *listener, const struct msghdr *mh,
-    struct packet *p, struct cab_peer *ret)
-{
-	if (mh->msg_controllen > 0)
-		return packet_tells(mh, p, ret);
-	p->n_control_out = 0;
-	*ret = listener->local;
-	/* A unix socket without a name cannot be answered. */
-	return ret->family != AF_UNIX ||
-	    p->from.len > offsetof(struct sockaddr_un, sun_path);
+	return true;
 }
 
 /* The whole rule: unicast both ways, no answering port, and the source's rate. */
@@ -258,7 +270,7 @@ datagram_ready(struct cab_worker *worker, struct listener *listener)
 		return;
 	}
 	for (int round = 0; round < BATCHES_PER_TURN; round++) {
-		int n = batch_receive(b, listener->fd), n_out = 0;
+		int n = batch_receive(b, listener), n_out = 0;
 
 		for (int i = 0; i < n; i++)
 			n_out += packet_serve(worker, listener, i, &b->out[n_out]);

@@ -12,4 +12,7 @@ void datagram_ready(struct cab_worker *worker, struct listener *listener);
 
 void datagram_release(struct cab_worker *worker);
 
+/* Whether each datagram of the socket tells where it was sent to. */
+bool datagram_tells(int fd, int family);
+
 #endif

@@ -46,7 +46,7 @@ struct listener {
 	struct burst burst;
 	int fd;
 	uint64_t inode; /* the same socket under any number */
-	struct cab_peer local; /* of datagrams; not unicast: each tells its own */
+	struct cab_peer local; /* of datagrams that do not tell; unknown if all do */
 	struct cab_running *running;
 	struct listener *next;
 };

@@ -211,7 +211,8 @@ on_listener(struct chan_msg *msg)
 	l->inode = st.st_ino;
 	l->stream = type == SOCK_STREAM;
 	if (!l->stream && getsockname(l->fd, &addr.sa, &addr.len) == 0) {
-		peer_from_sockaddr(&l->local, &addr.sa, addr.len);
+		if (!datagram_tells(l->fd, addr.sa.sa_family))
+			peer_from_sockaddr(&l->local, &addr.sa, addr.len);
 		if (sockaddr_port(&addr))
 			udpguard_serve(
 			    self.pending->guard, sockaddr_port(&addr));

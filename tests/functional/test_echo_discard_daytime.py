@@ -660,6 +660,24 @@ def test_no_reply_at_a_broadcast_address(daemon):
                      text, re.M), text
 
 
+def test_descriptors_in_datagrams_are_refused(daemon):
+    """A unix peer that sends open files along fills no table of ours."""
+    name = f"@cabinetd-test-{os.getpid()}-open-files"
+    running = daemon(workers=1, services=[
+        {"name": "gram", "protocol": "echo", "listen": f"unixgram://{name}"}])
+    worker, = running.workers()
+    table = f"/proc/{worker.pid}/fd"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.bind("")                   # a name of the kernel's choice
+        sock.connect(unix_name(name))
+        before = len(os.listdir(table))
+        for i in range(50):
+            socket.send_fds(sock, [b"%d" % i], [sock.fileno()] * 6)
+            assert sock.recv(100) == b"%d" % i
+        assert len(os.listdir(table)) == before
+
+
 def test_datagram_access_rules(fresh):
     port = fresh("echo", access={"deny": ["127.0.0.2"]})
     with udp(port, source="127.0.0.2") as sock:

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
@@ -163,10 +165,99 @@ test_udp(void **state)
 
 	(void)state;
 	assert_memory_equal(l->text, "udp://127.0.0.1:", 16);
-	assert_int_equal(option(l, IPPROTO_IP, IP_PKTINFO), 1);
+	assert_int_equal(option(l, IPPROTO_IP, IP_PKTINFO), 0);
 	/* With it a second daemon could take half of the datagrams. */
 	assert_int_equal(option(l, SOL_SOCKET, SO_REUSEADDR), 0);
 	listener_unref(l);
+}
+
+/* An address that holds on one link only; its interface's name. */
+static bool
+find_link_local(struct cab_sockaddr *ret, char name[IFNAMSIZ])
+{
+	struct ifaddrs *all = NULL;
+	bool found = false;
+
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+		const struct sockaddr_in6 *in6 = (const void *)i->ifa_addr;
+
+		if (!in6 || in6->sin6_family != AF_INET6 ||
+		    !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+			continue;
+		*ret = (struct cab_sockaddr){ .in6 = *in6, .len = sizeof(*in6) };
+		snprintf(name, IFNAMSIZ, "%s", i->ifa_name);
+		found = true;
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+/* The kernel has bound it to its link, and tuning it again leaves it there. */
+static void
+test_link_local(void **state)
+{
+	struct cab_service service = a_service();
+	struct cab_listen listen = { .kind = CAB_UDP, .text = "test" };
+	char want[IFNAMSIZ], have[IFNAMSIZ] = "";
+	socklen_t len = sizeof(have);
+	struct listener *l;
+
+	(void)state;
+	if (!find_link_local(&listen.addr, want))
+		skip();
+	l = must_open(&service, &listen);
+	assert_int_equal(listener_tune(l, &service, why), 0);
+	assert_int_equal(
+	    getsockopt(l->fd->fd, SOL_SOCKET, SO_BINDTODEVICE, have, &len), 0);
+	assert_string_equal(have, want);
+	listener_unref(l);
+}
+
+/* Each datagram tells where it was sent to, unless there is one place only. */
+static void
+test_udp_tells(void **state)
+{
+	static const struct cab_exec exec = { .wait = true };
+	static const struct {
+		const char *ip;
+		bool freebind;
+		const char *interface;
+		bool program;
+		int tells;
+	} cases[] = {
+		{ "127.0.0.1", false, NULL, false, 0 },
+		{ "0.0.0.0", false, NULL, false, 1 },
+		{ "127.255.255.255", false, NULL, false, 1 },
+		{ "224.0.0.251", false, NULL, false, 1 },
+		{ "127.0.0.1", true, NULL, false, 1 },
+		{ "127.0.0.1", false, "lo", false, 1 },
+		{ "127.0.0.1", false, NULL, true, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CAB_N(cases); i++) {
+		struct cab_service service = a_service();
+		struct cab_listen listen =
+		    inet_listen(CAB_UDP, cases[i].ip, 0);
+		struct listener *l;
+
+		service.socket.freebind = cases[i].freebind;
+		service.socket.interface = cases[i].interface;
+		if (cases[i].program)
+			service.exec = &exec;
+		l = must_open(&service, &listen);
+		assert_int_equal(
+		    option(l, IPPROTO_IP, IP_PKTINFO), cases[i].tells);
+		/* What is on already, by whomever, stays on. */
+		service.socket.freebind = true;
+		assert_int_equal(listener_tune(l, &service, why), 0);
+		service.socket.freebind = false;
+		assert_int_equal(listener_tune(l, &service, why), 0);
+		assert_int_equal(option(l, IPPROTO_IP, IP_PKTINFO), 1);
+		listener_unref(l);
+	}
 }
 
 static void
@@ -632,6 +723,8 @@ main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_options_off),
 		cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_udp_tells),
+		cmocka_unit_test(test_link_local),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_unix_datagrams_and_abstract),
