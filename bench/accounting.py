@@ -94,11 +94,11 @@ def sample_memory(root):
 
 
 def sample_processor(number):
-    """Seconds that a processor was not idle."""
+    """Seconds that a processor worked; what the host took away is not among them."""
     for line in read("/proc/stat").splitlines():
         fields = line.split()
         if fields[0] == "cpu%d" % number:
-            busy = [int(field) for field in fields[1:9]]
+            busy = [int(field) for field in fields[1:8]]
             return (sum(busy) - busy[3] - busy[4]) / TICK
     return 0.0
 

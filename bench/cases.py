@@ -17,7 +17,7 @@ from accounting import (family, processes, sample_cpu, sample_memory,
                         sample_processor, sockets_of, title)
 from contenders import write_echoes, write_files
 from packages import Unavailable
-from servers import Failure, Load, Place, Server
+from servers import Failure, Load, Place, Server, end_strays
 
 SMALL = 1024                    # the small file
 LARGE = 1 << 20                 # the large one
@@ -39,13 +39,13 @@ Goal = namedtuple("Goal", "of relation limit what")
 
 
 @contextlib.contextmanager
-def failing(results, contender):
+def failing(results, name):
     """What cannot be measured is a result, too."""
     try:
         yield
-    except (Failure, Unavailable, OSError,
+    except (Failure, Unavailable, OSError, ValueError,
             subprocess.SubprocessError) as failure:
-        results[contender.name] = {"failure": str(failure)}
+        results[name] = {"failure": str(failure)}
 
 
 def measure_window(bench, server, case, last):
@@ -77,9 +77,6 @@ def add_up(windows):
     def total(key):
         return sum(window[key] for window in windows)
 
-    def middle(values):
-        return statistics.median(values)
-
     kinds = collections.Counter()
     for window in windows:
         kinds.update(window["errors"])
@@ -88,12 +85,12 @@ def add_up(windows):
             for w in windows]
     return {
         "windows": each,
-        "ops_per_s": middle(w["ops_per_s"] for w in each),
-        "cpu_us": middle(w["cpu_us"] for w in each),
+        "ops_per_s": statistics.median(w["ops_per_s"] for w in each),
+        "cpu_us": statistics.median(w["cpu_us"] for w in each),
         "user_us": total("user") * 1e6 / ops,
         "busy": total("cpu") / seconds,
         "others": max(0.0, total("others")) / seconds,
-        **{key: middle(w["latency_us"][key] for w in windows)
+        **{key: statistics.median(w["latency_us"][key] for w in windows)
            for key in ("p50", "p99", "p999")},
         "pss_kib": windows[-1]["memory"]["pss"],
         "errors": total("errors_total") + total("warmup_errors"),
@@ -118,21 +115,23 @@ def measure_speed(bench, contenders, case):
     passes = max(1, round(bench.options.seconds / case.window))
     with contextlib.ExitStack() as stack:
         for contender in contenders:
-            with failing(results, contender):
+            with failing(results, contender.name):
                 place = stack.enter_context(Place(bench))
-                server = stack.enter_context(contender.start(place, case))
-                running[contender.name] = (server, len(family(server.pid)))
+                running[contender.name] = stack.enter_context(
+                    contender.start(place, case))
+        time.sleep(0.5)         # what they start themselves is there, too
+        resting = {name: len(family(server.pid))
+                   for name, server in running.items()}
         windows = {name: [] for name in running}
         for number in range(passes):
             for name in random.sample(sorted(windows), len(windows)):
-                server, resting = running[name]
-                try:
+                with failing(results, name):
                     windows[name].append(measure_window(
-                        bench, server, case, number == passes - 1))
-                except Failure as failure:
-                    results[name] = {"failure": str(failure)}
+                        bench, running[name], case, number == passes - 1))
+                if name in results:
                     del windows[name]
-                settle(server, resting)
+                settle(running[name], resting[name])
+    end_strays()
     results.update((name, add_up(made)) for name, made in windows.items())
     return results
 
@@ -265,16 +264,17 @@ def load_workers(bench, server, case):
     workers, it would keep that one from accepting."""
     more = ("--duration", str(min(WORKERS_WINDOW, bench.options.seconds)),
             "--warmup", str(WORKERS_WINDOW * WARMUP))
+    processors = (bench.cpus[0], bench.cpus[-1])
     pids = roles(server, "worker")
     before = [sockets_of(pid) for pid in pids]
     with Load(bench, server, case, server.place.address("http"),
               more) as load:
         load.wait("begin")
         held = [sockets_of(pid) - n for pid, n in zip(pids, before)]
-        used = sum(sample_processor(number) for number in bench.cpus)
+        used = sum(sample_processor(number) for number in processors)
         load.resume()
         load.wait("end")
-        used = sum(sample_processor(number) for number in bench.cpus) - used
+        used = sum(sample_processor(number) for number in processors) - used
         load.resume()
         result = load.result()
     if not sum(held) or not result["ops"]:
@@ -289,9 +289,10 @@ def one_by_one(measure_one):
     def measure(bench, contenders, case):
         results = {}
         for contender in contenders:
-            with failing(results, contender), Place(bench) as place:
+            with failing(results, contender.name), Place(bench) as place:
                 results[contender.name] = measure_one(
                     bench, place, contender, case)
+            end_strays()
         return results
     return measure
 

@@ -2,8 +2,7 @@
 """
 What was measured, as a table, as JSON and as a chart.
 
-Ratios are taken of windows that followed each other, and are medians over a
-round; what is shown is the median of the rounds, and the lowest and highest.
+Ratios are taken of windows of one pass, and are medians over a round; what is shown is the median of the rounds, and the lowest and highest.
 """
 
 import os
@@ -33,7 +32,7 @@ def ratio(results, case, contender, key="cpu_us"):
     mine = by_round(results, case.name, contender, "windows")
     base = by_round(results, case.name, case.base, "windows")
     return sorted(statistics.median(a[key] / b[key]
-                                    for a, b in zip(mine[n], base[n]))
+                                    for a, b in zip(mine[n], base[n]) if b[key])
                   for n in mine if n in base)
 
 

@@ -35,6 +35,12 @@ def end_child(pid):
         pass
 
 
+def end_strays():
+    """Whatever servers that have ended left behind."""
+    for pid in descendants():
+        end_child(pid)
+
+
 class Place:
     """Where one server runs: a directory, ports."""
 
@@ -246,7 +252,6 @@ class Load:
              str(bench.cpus[0]), "--sync", *case.args.split(), *more,
              case.mode, address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.pid = self.process.pid
 
     def wait(self, word):
         line = self.process.stdout.readline().strip()
