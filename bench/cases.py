@@ -4,14 +4,13 @@ What is measured, how, and what is to be reached. A new case is one line of
 CASES; one that no function here measures needs a function, too.
 """
 
-import collections
 import contextlib
 import os
 import random
 import statistics
 import subprocess
 import time
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 from accounting import (family, processes, sample_cpu, sample_memory,
                         sample_processor, sockets_of, title)
@@ -50,26 +49,22 @@ def failing(results, name):
 
 def measure_window(bench, server, case, last):
     """One moment of load; memory only where it is the last, as that takes long."""
+    def sample():
+        return (sample_processor(bench.cpus[-1]), *sample_cpu(server.pid),
+                sample_memory(server.pid) if last else None)
+
     address = server.place.address(case.service)
     more = ("--duration", str(min(case.window, bench.options.seconds)),
             "--warmup", str(case.window * WARMUP))
     with Load(bench, server, case, address, more) as load:
-        load.wait("begin")
-        busy = sample_processor(bench.cpus[-1])
-        cpu, user = sample_cpu(server.pid)
-        load.resume()
-        load.wait("end")
-        busy = sample_processor(bench.cpus[-1]) - busy
-        cpu_end, user_end = sample_cpu(server.pid)
-        memory = sample_memory(server.pid) if last else None
-        load.resume()
-        result = load.result()
+        begin, end, result = load.window(sample)
     if not result["ops"]:
         raise Failure("nothing was served: %s, %s errors while warming up; %s"
                       % (result["errors"], result["warmup_errors"],
                          server.last_words()))
-    return dict(result, cpu=cpu_end - cpu, user=user_end - user,
-                others=busy - (cpu_end - cpu), memory=memory)
+    busy, cpu, user = (after - before
+                       for before, after in zip(begin[:3], end[:3]))
+    return dict(result, cpu=cpu, user=user, others=busy - cpu, memory=end[3])
 
 
 def add_up(windows):
@@ -77,7 +72,7 @@ def add_up(windows):
     def total(key):
         return sum(window[key] for window in windows)
 
-    kinds = collections.Counter()
+    kinds = Counter()
     for window in windows:
         kinds.update(window["errors"])
     ops, seconds = total("ops"), total("seconds")
@@ -269,18 +264,14 @@ def load_workers(bench, server, case):
     before = [sockets_of(pid) for pid in pids]
     with Load(bench, server, case, server.place.address("http"),
               more) as load:
-        load.wait("begin")
-        held = [sockets_of(pid) - n for pid, n in zip(pids, before)]
-        used = sum(sample_processor(number) for number in processors)
-        load.resume()
-        load.wait("end")
-        used = sum(sample_processor(number) for number in processors) - used
-        load.resume()
-        result = load.result()
+        begin, end, result = load.window(lambda: (
+            sum(sample_processor(number) for number in processors),
+            [sockets_of(pid) for pid in pids]))
+    held = [now - n for now, n in zip(begin[1], before)]
     if not sum(held) or not result["ops"]:
         raise Failure("workers hold %s connections" % held)
     time.sleep(0.05)        # they see that the client has gone
-    return {"held": held, "cpu": used, "ops": result["ops"],
+    return {"held": held, "cpu": end[0] - begin[0], "ops": result["ops"],
             "errors": result["errors_total"] + result["warmup_errors"]}
 
 

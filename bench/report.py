@@ -2,7 +2,8 @@
 """
 What was measured, as a table, as JSON and as a chart.
 
-Ratios are taken of windows of one pass, and are medians over a round; what is shown is the median of the rounds, and the lowest and highest.
+Ratios are taken of windows of one pass, and are medians over a round; what is
+shown is the median of the rounds, and the lowest and highest.
 """
 
 import os

@@ -269,6 +269,16 @@ class Load:
             raise Failure("load client: no result")
         return json.loads(text)
 
+    def window(self, sample):
+        """What sample() says at the beginning and at the end, and the result."""
+        self.wait("begin")
+        begin = sample()
+        self.resume()
+        self.wait("end")
+        end = sample()
+        self.resume()
+        return begin, end, self.result()
+
     def __enter__(self):
         return self
 

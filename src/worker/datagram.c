@@ -110,6 +110,19 @@ batch_receive(struct datagram_batch *b, const struct listener *listener)
 	return n;
 }
 
+/* The reply says where it leaves from in a message like the one that told us. */
+static void
+packet_leave_from(struct packet *p, const struct cmsghdr *told, const void *info,
+    size_t n)
+{
+	struct cmsghdr *out = (struct cmsghdr *)(void *)p->control_out.bytes;
+
+	memset(&p->control_out, 0, sizeof(p->control_out));
+	*out = *told;
+	memcpy(CMSG_DATA(out), info, n);
+	p->n_control_out = CMSG_SPACE(n);
+}
+
 /*
  * Where the datagram was sent to, and for the reply the address to answer from:
  * what it tells, else what the socket is bound to.  False when that is not an
@@ -127,8 +140,6 @@ packet_local(const struct listener *listener, const struct msghdr *mh,
 		return p->from.len > offsetof(struct sockaddr_un, sun_path);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c;
 	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)mh, c)) {
-		struct cmsghdr *out = (struct cmsghdr *)(void *)p->control_out.bytes;
-
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
 
@@ -139,10 +150,7 @@ packet_local(const struct listener *listener, const struct msghdr *mh,
 			memcpy(ret->ip, &info.ipi_addr, 4);
 			info.ipi_ifindex =
 			    0; /* the route back is the kernel's choice */
-			memset(out, 0, sizeof(p->control_out));
-			*out = *c;
-			memcpy(CMSG_DATA(out), &info, sizeof(info));
-			p->n_control_out = CMSG_SPACE(sizeof(info));
+			packet_leave_from(p, c, &info, sizeof(info));
 			break;
 		}
 		if (c->cmsg_level == IPPROTO_IPV6 &&
@@ -154,10 +162,7 @@ packet_local(const struct listener *listener, const struct msghdr *mh,
 			memcpy(ret->ip, &info.ipi6_addr, 16);
 			if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
 				info.ipi6_ifindex = 0;
-			memset(out, 0, sizeof(p->control_out));
-			*out = *c;
-			memcpy(CMSG_DATA(out), &info, sizeof(info));
-			p->n_control_out = CMSG_SPACE(sizeof(info));
+			packet_leave_from(p, c, &info, sizeof(info));
 			break;
 		}
 	}
