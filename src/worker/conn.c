@@ -31,7 +31,8 @@ engine_init(struct conn_engine *engine, const struct conn_transport *transport,
     uint64_t first_id)
 {
 	/* On a page: the kernel copies to nothing else as fast. */
-	engine->in = aligned_alloc(4096, CONN_STASH_MAX + 2 * CONN_READ_SIZE);
+	engine->in = aligned_alloc(4096,
+	    BATCH_MAX * BATCH_BYTES + CONN_STASH_MAX + CONN_READ_SIZE);
 	if (!engine->in)
 		return -ENOMEM;
 	engine->transport = transport;
@@ -39,6 +40,13 @@ engine_init(struct conn_engine *engine, const struct conn_transport *transport,
 	engine->max_lingering = CONN_LINGER_MAX;
 	wheel_init(&engine->wheel, clock_ms());
 	return 0;
+}
+
+/* Where a step may load and receive: behind what the batch keeps in use. */
+static char *
+engine_in(const struct conn_engine *engine)
+{
+	return engine->in + engine->batch.n_in;
 }
 
 void
@@ -105,6 +113,7 @@ conn_free(struct cab_conn *conn)
 	struct cab_running *running = conn->running;
 	struct conn_engine *engine = running->engine;
 
+	assert(!conn->kept);
 	conn_leave(conn);
 	if (conn->phase == CONN_LINGERING)
 		engine->lingering--;
@@ -244,7 +253,7 @@ stash_save(struct cab_conn *conn)
 	if (view->n >= CONN_STASH_MAX && !conn->out && !conn->waiting &&
 	    !conn->held_up)
 		return false;
-	if (conn->stash && conn->stash->n == view->n && view->p == engine->in)
+	if (conn->stash && conn->stash->n == view->n && view->p == engine_in(engine))
 		return true; /* nothing came and nothing was consumed since it was loaded */
 	stash = realloc(conn->stash, sizeof(*stash) + view->n);
 	if (!stash)
@@ -262,11 +271,11 @@ step_begin(struct cab_conn *conn)
 {
 	struct conn_engine *engine = conn->running->engine;
 
-	assert(engine->stage.conn == NULL);
+	assert(engine->stage.conn == NULL && !conn->kept);
 	output_begin(engine, conn);
-	engine->view = (struct conn_view){ .p = engine->in };
+	engine->view = (struct conn_view){ .p = engine_in(engine) };
 	if (conn->stash) {
-		memcpy(engine->in, conn->stash->bytes, conn->stash->n);
+		memcpy(engine_in(engine), conn->stash->bytes, conn->stash->n);
 		engine->view.n = conn->stash->n;
 	}
 }
@@ -331,6 +340,14 @@ offer_all(struct cab_conn *conn, enum cab_verdict v)
 	return v;
 }
 
+static int
+conn_send(struct cab_conn *conn, enum cab_verdict v)
+{
+	if (v == CAB_READ && output_keep(conn))
+		return 0;
+	return output_flush(conn, v == CAB_FINISH);
+}
+
 /* Carries on from a verdict until the connection waits, finishes or is gone:
  * true when it is there and has to be parked. */
 static bool
@@ -342,8 +359,7 @@ conn_carry_on(struct cab_conn *conn, enum cab_verdict v)
 	for (unsigned turn = 0;; turn++) {
 		v = offer_all(conn, v);
 		wrote = stage->n_items > 0;
-		if (v == CAB_DROP || conn->fault ||
-		    output_flush(conn, v == CAB_FINISH) < 0) {
+		if (v == CAB_DROP || conn->fault || conn_send(conn, v) < 0) {
 			conn_end(conn,
 			    conn->fault       ? CONN_END_FAULT :
 				v == CAB_DROP ? CONN_END_DROPPED :
@@ -383,7 +399,8 @@ conn_read_once(struct cab_conn *conn, bool again)
 	ssize_t n;
 
 	step_begin(conn);
-	n = engine->transport->recv(conn, engine->in + kept, CONN_READ_SIZE);
+	n = engine->transport->recv(
+	    conn, engine_in(engine) + kept, CONN_READ_SIZE);
 	if (n == -EAGAIN) {
 		conn_park(conn);
 		return false;
@@ -400,7 +417,8 @@ conn_read_once(struct cab_conn *conn, bool again)
 	engine->view.n += (size_t)n;
 	if (!conn_carry_on(conn, CAB_READ))
 		return false;
-	if (again && n == CONN_READ_SIZE && !conn->waiting && !conn->held_up) {
+	if (again && n == CONN_READ_SIZE && !conn->waiting && !conn->held_up &&
+	    !conn->kept) {
 		engine->stage.conn = NULL;
 		return true;
 	}
@@ -436,7 +454,8 @@ static void
 linger_read(struct cab_conn *conn)
 {
 	struct conn_engine *engine = conn->running->engine;
-	ssize_t n = engine->transport->recv(conn, engine->in, CONN_READ_SIZE);
+	ssize_t n =
+	    engine->transport->recv(conn, engine_in(engine), CONN_READ_SIZE);
 
 	if (n > 0)
 		conn->bytes_in += (uint64_t)n;
@@ -461,6 +480,33 @@ conn_writable(struct cab_conn *conn)
 	else
 		conn_run(conn, offer_drained(conn));
 }
+
+void
+engine_batch_begin(struct conn_engine *engine)
+{
+	engine->batch.open = true;
+}
+
+void
+engine_batch_end(struct conn_engine *engine)
+{
+	struct conn_batch *batch = &engine->batch;
+
+	for (unsigned i = 0; i < batch->n; i++) {
+		struct cab_conn *conn = batch->replies[i].conn;
+
+		if (output_send_kept(conn, &batch->replies[i].item) < 0) {
+			conn_end(conn, CONN_END_RESET);
+		} else if (conn->out) {
+			conn->held_up = true;
+			conn_park(conn);
+		}
+	}
+	batch->open = false;
+	batch->n = 0;
+	batch->n_in = batch->n_bytes = 0;
+}
+
 
 void
 conn_ready(struct cab_conn *conn, bool readable, bool writable, bool broken)

@@ -92,6 +92,7 @@ struct cab_conn {
 	bool corked : 1; /* the last bytes wait for the end, to leave with it */
 	bool shut : 1; /* half_close was called */
 	bool no_more : 1; /* the peer said that it sends nothing more */
+	bool kept : 1; /* its reply is in the batch: no step before that has left */
 	bool fault : 1;  /* a write could not be kept */
 	bool linger : 1; /* drain input before closing */
 	bool expired : 1; /* a timeout has struck: only deadline_ms counts from now on */
@@ -125,6 +126,25 @@ struct out_chunk {
 	char bytes[]; /* the copy, when the item is one */
 };
 
+#define BATCH_MAX   16   /* replies that leave together */
+#define BATCH_BYTES 4096 /* most bytes of memory that one of them keeps in use */
+
+/*
+ * Small replies of connections that then wait for input, kept back while the
+ * loop goes through a few events: they leave one after the other, which costs
+ * less than receiving and sending in turns.  Meanwhile nothing may step or free
+ * these connections.
+ */
+struct conn_batch {
+	bool open; /* between engine_batch_begin and _end */
+	unsigned n;
+	size_t n_in, n_bytes; /* of the read buffer and of the copy area, in use by them */
+	struct {
+		struct cab_conn *conn;
+		struct out_item item;
+	} replies[BATCH_MAX];
+};
+
 #define STAGE_ITEMS 64
 #define STAGE_BYTES 65536
 
@@ -135,7 +155,7 @@ struct conn_stage {
 	size_t n_bytes; /* bytes used of the copy area */
 	size_t n_total; /* bytes in all items */
 	struct out_item items[STAGE_ITEMS];
-	char bytes[STAGE_BYTES];
+	char bytes[BATCH_MAX * BATCH_BYTES + STAGE_BYTES];
 };
 
 /* What the running step has received: a window into the engine's read buffer. */
@@ -149,7 +169,8 @@ struct conn_engine {
 	const struct conn_transport *transport;
 	struct conn_stage stage;
 	struct conn_view view;
-	char *in; /* CONN_STASH_MAX + CONN_READ_SIZE bytes */
+	struct conn_batch batch;
+	char *in; /* the batch's bytes, then CONN_STASH_MAX + CONN_READ_SIZE */
 	unsigned lingering, max_lingering; /* the owner may lower the bound */
 	uint32_t n_open; /* connections, lingering ones included */
 	bool retired_idle; /* set: the last connection of a service that is not current has gone */
@@ -165,6 +186,11 @@ struct conn_engine {
 int engine_init(struct conn_engine *engine,
     const struct conn_transport *transport, uint64_t first_id);
 void engine_release(struct conn_engine *engine);
+
+/* Around readiness of several connections, each once: what they reply may leave
+ * together with the end.  Connections may be gone afterwards. */
+void engine_batch_begin(struct conn_engine *engine);
+void engine_batch_end(struct conn_engine *engine);
 
 /* Runs the timers due now. */
 void engine_timers(struct conn_engine *engine);
@@ -202,6 +228,10 @@ void output_begin(struct conn_engine *engine, struct cab_conn *conn);
  * the bytes until then (corked), so half_close or close must be called.
  */
 int output_flush(struct cab_conn *conn, bool last);
+/* Keeps what is staged for the batch: true when it could, and the stage is empty. */
+bool output_keep(struct cab_conn *conn);
+/* Sends such a reply, queues what remains. 0 or -errno, as output_flush. */
+int output_send_kept(struct cab_conn *conn, struct out_item *item);
 /* Sends from the queue: 0 when it is empty now, -EAGAIN while it is not, -errno. */
 int output_drain(struct cab_conn *conn);
 /* Frees what is queued or staged for the connection, descriptors included. */

@@ -19,8 +19,7 @@
 #include "worker/transport.h"
 #include "worker/worker.h"
 
-#define EVENTS          256
-#define EVENTS_PER_BEAT 16
+#define EVENTS 256
 
 int
 loop_watch_source(struct cab_worker *worker, int fd, struct loop_source *source,
@@ -129,6 +128,19 @@ beat(struct cab_worker *worker)
 	    clock_ms(), memory_order_relaxed);
 }
 
+static void
+dispatch_batch(struct cab_worker *worker, const struct epoll_event events[],
+    int n, struct turn *turn)
+{
+	if (n > BATCH_MAX)
+		n = BATCH_MAX;
+	if (n > 1)
+		engine_batch_begin(&worker->engine);
+	for (int i = 0; i < n; i++)
+		dispatch(worker, &events[i], turn);
+	engine_batch_end(&worker->engine);
+}
+
 void
 worker_loop(struct cab_worker *worker)
 {
@@ -140,12 +152,10 @@ worker_loop(struct cab_worker *worker)
 		int n = epoll_wait(
 		    worker->epoll, events, EVENTS, loop_timeout(worker));
 
-		beat(worker);
-		for (int i = 0; i < n; i++) {
-			dispatch(worker, &events[i], &turn);
-			/* A full batch of costly requests is no hang. */
-			if (i % EVENTS_PER_BEAT == EVENTS_PER_BEAT - 1)
-				beat(worker);
+		/* Batch by batch: many costly requests are no hang. */
+		for (int i = 0; i == 0 || i < n; i += BATCH_MAX) {
+			beat(worker);
+			dispatch_batch(worker, &events[i], n - i, &turn);
 		}
 		worker_metrics_forget();
 		engine_timers(&worker->engine);

@@ -40,7 +40,7 @@ output_begin(struct conn_engine *engine, struct cab_conn *conn)
 {
 	engine->stage.conn = conn;
 	engine->stage.n_items = 0;
-	engine->stage.n_bytes = 0;
+	engine->stage.n_bytes = engine->batch.n_bytes;
 	engine->stage.n_total = 0;
 }
 
@@ -218,6 +218,53 @@ output_flush(struct cab_conn *conn, bool last)
 	return r;
 }
 
+/* Extends what is in use of an area to the item's end; false when that is too much. */
+static bool
+keep_memory(const char *area, size_t *used, const struct out_item *item)
+{
+	size_t end = (size_t)(item->p + item->n - area);
+
+	if (end > *used + BATCH_BYTES)
+		return false;
+	*used = end;
+	return true;
+}
+
+bool
+output_keep(struct cab_conn *conn)
+{
+	struct conn_engine *engine = conn->running->engine;
+	struct conn_batch *batch = &engine->batch;
+	const struct conn_stage *stage = stage_of(conn);
+	const struct out_item *item = &stage->items[0];
+
+	/* One that is not watched yet may be freed when it cannot be. */
+	if (!batch->open || batch->n == BATCH_MAX || !conn->watched ||
+	    stage->n_items != 1 || !item->p || item->n > BATCH_BYTES ||
+	    conn->out || engine->view.n > 0)
+		return false;
+	if (!item->stays &&
+	    !(item->p >= stage->bytes &&
+			item->p < stage->bytes + sizeof(stage->bytes) ?
+		    keep_memory(stage->bytes, &batch->n_bytes, item) :
+		    keep_memory(engine->in, &batch->n_in, item)))
+		return false;
+	conn->kept = true;
+	batch->replies[batch->n].conn = conn;
+	batch->replies[batch->n++].item = *item;
+	output_begin(engine, conn);
+	return true;
+}
+
+int
+output_send_kept(struct cab_conn *conn, struct out_item *item)
+{
+	int r = send_one(conn, item, false);
+
+	conn->kept = false;
+	return r == -EAGAIN ? queue_append(conn, item) : r;
+}
+
 int
 output_drain(struct cab_conn *conn)
 {
@@ -279,7 +326,7 @@ stage_room(struct cab_conn *conn, size_t n)
 
 	if (conn->fault)
 		return false;
-	if (stage->n_items < STAGE_ITEMS && stage->n_bytes + n <= STAGE_BYTES)
+	if (stage->n_items < STAGE_ITEMS && stage->n_bytes + n <= sizeof(stage->bytes))
 		return true;
 	if (output_flush(conn, false) < 0)
 		conn->fault = true;

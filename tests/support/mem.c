@@ -18,7 +18,7 @@
 #include "worker/conn_private.h"
 #include "worker/service.h"
 
-#define MEM_CONNS 64
+#define MEM_CONNS 64 /* a multiple of BATCH_MAX */
 
 struct mem_service {
 	struct conn_engine engine;
@@ -28,6 +28,7 @@ struct mem_service {
 	struct board_counters count;
 	struct cab_clock clock;
 	void *own_options;
+	bool unwatchable;
 };
 
 struct mem_conn {
@@ -36,7 +37,7 @@ struct mem_conn {
 	struct cab_buf in, out;
 	struct cab_buf held; /* sent with "more follows", and nothing has yet */
 	size_t window, step;
-	bool eof, reset, shut;
+	bool eof, reset, shut, broken;
 	unsigned writes;
 };
 
@@ -95,7 +96,7 @@ mem_send(struct cab_conn *conn, const struct iovec *iov, int n_iov, bool more)
 	struct mem_conn *m = mem_of(conn);
 	ssize_t total = 0;
 
-	if (m->reset)
+	if (m->reset || m->broken)
 		return -EPIPE;
 	if (m->window == 0)
 		return -EAGAIN;
@@ -161,9 +162,8 @@ mem_close(struct cab_conn *conn)
 static int
 mem_watch(struct cab_conn *conn, unsigned interest)
 {
-	(void)conn;
 	(void)interest;
-	return 0;
+	return mem_of(conn)->service->unwatchable ? -ENOSPC : 0;
 }
 
 static void
@@ -185,23 +185,48 @@ static const struct conn_transport transport_mem = {
 	.local = mem_local,
 };
 
+/* One event, as the event loop would report it; false when there is none. */
+static bool
+mem_event(struct mem_conn *m)
+{
+	bool in = m->conn && m->conn->interest & CONN_IN,
+	     out = m->conn && m->conn->interest & CONN_OUT;
+	bool readable = buf_len(&m->in) > 0 || m->eof || m->reset;
+
+	if (out && (m->window > 0 || m->reset))
+		conn_ready(m->conn, false, true, false);
+	else if (in && readable)
+		conn_ready(m->conn, true, false, false);
+	else if (m->conn && m->reset)
+		conn_ready(m->conn, false, false, true);
+	else
+		return false;
+	return true;
+}
+
 /* Plays the event loop for one connection until nothing more happens. */
 static void
 mem_pump(struct mem_conn *m)
 {
-	while (m->conn) {
-		bool in = m->conn->interest & CONN_IN,
-		     out = m->conn->interest & CONN_OUT;
-		bool readable = buf_len(&m->in) > 0 || m->eof || m->reset;
+	bool more = true;
 
-		if (out && (m->window > 0 || m->reset))
-			conn_ready(m->conn, false, true, false);
-		else if (in && readable)
-			conn_ready(m->conn, true, false, false);
-		else if (m->reset)
-			conn_ready(m->conn, false, false, true);
-		else
-			return;
+	while (more) {
+		engine_batch_begin(&m->service->engine);
+		more = mem_event(m);
+		engine_batch_end(&m->service->engine);
+	}
+}
+
+void
+mem_turn(struct mem_service *service)
+{
+	for (int i = 0; i < MEM_CONNS; i++) {
+		if (i % BATCH_MAX == 0)
+			engine_batch_begin(&service->engine);
+		if (table[i] && table[i]->service == service)
+			(void)mem_event(table[i]);
+		if (i % BATCH_MAX == BATCH_MAX - 1)
+			engine_batch_end(&service->engine);
 	}
 }
 
@@ -339,6 +364,12 @@ mem_running(struct mem_service *service)
 	return &service->running;
 }
 
+struct mem_service *
+mem_service(struct mem_conn *conn)
+{
+	return conn->service;
+}
+
 uint64_t
 mem_errors(const struct mem_service *service)
 {
@@ -384,7 +415,9 @@ mem_open(struct mem_service *service)
 	m->conn = conn_new(
 	    &service->engine, &service->running, slot, &peer, BOARD_NO_TICKET);
 	assert(m->conn);
+	engine_batch_begin(&service->engine);
 	conn_open(m->conn);
+	engine_batch_end(&service->engine);
 	mem_pump(m);
 	return m;
 }
@@ -399,6 +432,12 @@ mem_feed_split(struct mem_conn *conn, const void *data, size_t n, size_t step)
 }
 
 void
+mem_bring(struct mem_conn *conn, const void *data, size_t n)
+{
+	assert(buf_append(&conn->in, data, n) == 0);
+}
+
+void
 mem_feed(struct mem_conn *conn, const void *data, size_t n)
 {
 	mem_feed_split(conn, data, n, SIZE_MAX);
@@ -409,6 +448,18 @@ mem_half_close(struct mem_conn *conn)
 {
 	conn->eof = true;
 	mem_pump(conn);
+}
+
+void
+mem_unwatchable(struct mem_service *service)
+{
+	service->unwatchable = true;
+}
+
+void
+mem_break(struct mem_conn *conn)
+{
+	conn->broken = true;
 }
 
 void

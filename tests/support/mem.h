@@ -23,6 +23,7 @@ struct mem_conn;
 struct mem_service *mem_service_new(const struct cab_proto *proto,
     const void *options, const char *resource_option, int resource_fd);
 void mem_service_free(struct mem_service *service);
+struct mem_service *mem_service(struct mem_conn *conn);
 struct cab_running *mem_running(struct mem_service *service);
 
 /* A new connection from 192.0.2.1:40000 to 192.0.2.2:PORT; opened() has been called. */
@@ -33,7 +34,15 @@ struct mem_conn *mem_open(struct mem_service *service);
 void mem_feed(struct mem_conn *conn, const void *data, size_t n);
 void
 mem_feed_split(struct mem_conn *conn, const void *data, size_t n, size_t step);
+/* Bytes for the next turn, in which each connection of the service has one
+ * event at most, and what they reply may leave together. */
+void mem_bring(struct mem_conn *conn, const void *data, size_t n);
+void mem_turn(struct mem_service *service);
 void mem_half_close(struct mem_conn *conn);
+/* No more descriptors can be watched (fs.epoll.max_user_watches). */
+void mem_unwatchable(struct mem_service *service);
+/* Writes fail from now on: a reset that no read has seen yet. */
+void mem_break(struct mem_conn *conn);
 void mem_reset(struct mem_conn *conn);
 
 /* The daemon is stopping: CAB_EXPIRED_SHUTDOWN. */

@@ -607,6 +607,145 @@ end_waits_for_pipelined_requests(void **state)
 	mem_service_free(s);
 }
 
+static struct mem_conn *first;
+static unsigned first_writes[64], n_inputs;
+
+/* Every other reply is forwarded, the others are copies. */
+static enum cab_verdict
+batch_input(struct cab_conn *conn)
+{
+	const char *p;
+	size_t n = cab_peek(conn, &p);
+
+	first_writes[n_inputs++] = mem_writes(first);
+	if (p[0] % 2) {
+		cab_forward(conn, n);
+	} else {
+		cab_write(conn, p, n);
+		cab_consume(conn, n);
+	}
+	return CAB_READ;
+}
+
+static const struct cab_proto batch_like = {
+	.desc = { .name = "batch-like", .transports = CAB_STREAM },
+	.input = batch_input,
+	.closed = count_closed,
+};
+
+/* n connections that get a reply of this size each, in one turn. */
+static void
+take_turn(struct mem_conn **c, unsigned n, size_t size)
+{
+	static char data[64][10001];
+
+	n_inputs = 0;
+	first = c[0];
+	for (unsigned i = 0; i < n; i++) {
+		memset(data[i], 'A' + (int)i, size);
+		data[i][size] = '\0';
+		mem_bring(c[i], data[i], size);
+	}
+	mem_turn(mem_service(c[0]));
+	for (unsigned i = 0; i < n; i++)
+		assert_output(c[i], data[i]);
+}
+
+static void
+replies_of_a_turn_leave_together(void **state)
+{
+	struct mem_service *s = mem_service_new(&batch_like, NULL, NULL, -1);
+	struct mem_conn *c[40];
+
+	(void)state;
+	for (unsigned i = 0; i < 40; i++)
+		c[i] = mem_open(s);
+	take_turn(c, 40, 64);
+	/* Sixteen are received before the first of them is answered. */
+	assert_int_equal(first_writes[15], 0);
+	assert_int_equal(first_writes[16], 1);
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(mem_writes(c[i]), 1);
+	/* As large as may be kept, one more than that, and much larger. */
+	take_turn(c, 40, 4096);
+	assert_int_equal(first_writes[15], 1);
+	take_turn(c, 40, 4097);
+	assert_int_equal(first_writes[1], 3);
+	take_turn(c, 40, 10000);
+	take_turn(c, 40, 1);
+	for (unsigned i = 0; i < 40; i++)
+		mem_free(c[i]);
+	mem_service_free(s);
+}
+
+/* One that takes a part, one that takes nothing, one that is gone, between two others. */
+static void
+kept_reply_may_be_stuck_or_lost(void **state)
+{
+	static const char *const said[] = { "Alpha", "Beta", "Chi", "Delta",
+		"Eta" };
+	struct mem_service *s = mem_service_new(&batch_like, NULL, NULL, -1);
+	struct mem_conn *c[5];
+
+	(void)state;
+	reset_counts();
+	n_inputs = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		c[i] = mem_open(s);
+		mem_bring(c[i], said[i], strlen(said[i]));
+	}
+	first = c[0];
+	mem_window(c[1], 2);
+	mem_window(c[2], 0);
+	mem_break(c[3]);
+	mem_turn(s);
+	assert_output(c[0], "Alpha");
+	assert_output(c[1], "Be");
+	assert_output(c[2], "");
+	assert_true(mem_closed(c[3]));
+	assert_int_equal(n_closed, 1);
+	assert_output(c[4], "Eta");
+	/* Input waits for the output, as ever. */
+	mem_feed(c[1], "Gamma", 5);
+	mem_feed(c[2], "Gamma", 5);
+	assert_int_equal(n_inputs, 5);
+	mem_window(c[1], SIZE_MAX);
+	mem_window(c[2], SIZE_MAX);
+	assert_output(c[1], "taGamma");
+	assert_output(c[2], "ChiGamma");
+	for (unsigned i = 0; i < 5; i++)
+		mem_free(c[i]);
+	mem_service_free(s);
+}
+
+static enum cab_verdict
+greet_opened(struct cab_conn *conn)
+{
+	cab_printf(conn, "Hello\n");
+	return CAB_READ;
+}
+
+static void
+connection_that_cannot_be_watched_is_closed(void **state)
+{
+	static const struct cab_proto greeter = { .desc = { .name = "greeter" },
+		.opened = greet_opened,
+		.input = echo_input,
+		.closed = count_closed };
+	struct mem_service *s = mem_service_new(&greeter, NULL, NULL, -1);
+	struct mem_conn *c;
+
+	(void)state;
+	reset_counts();
+	mem_unwatchable(s);
+	c = mem_open(s);
+	assert_true(mem_closed(c));
+	assert_int_equal(n_closed, 1);
+	assert_output(c, "Hello\n");
+	mem_free(c);
+	mem_service_free(s);
+}
+
 int
 main(void)
 {
@@ -628,6 +767,9 @@ main(void)
 		cmocka_unit_test(last_bytes_survive_input_that_nobody_reads),
 		cmocka_unit_test(pipelined_requests_leave_others_their_turn),
 		cmocka_unit_test(end_waits_for_pipelined_requests),
+		cmocka_unit_test(replies_of_a_turn_leave_together),
+		cmocka_unit_test(kept_reply_may_be_stuck_or_lost),
+		cmocka_unit_test(connection_that_cannot_be_watched_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
