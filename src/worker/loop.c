@@ -82,6 +82,7 @@ loop_timeout(const struct cab_worker *worker)
 	timeout = sooner(timeout, worker->stop_ms, now);
 	timeout = sooner(timeout, worker->sweep_ms, now);
 	timeout = sooner(timeout, worker->beat_ms, now);
+	timeout = sooner(timeout, transport_due_ms(), now);
 	return sooner(timeout, worker->drain_ms, now);
 }
 
@@ -170,7 +171,7 @@ worker_loop(struct cab_worker *worker)
 		worker_turn(worker);
 		record_turn(worker);
 		accept_beat(worker);
-		transport_close_shut();
+		transport_turn();
 		/* Last, because all of the above may free a place. */
 		accept_turn(worker);
 		atomic_store_explicit(

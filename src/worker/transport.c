@@ -12,16 +12,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "worker/transport.h"
 
 static int engine_epoll = -1;
 
-/* Sockets that are shut and not yet closed; no more than descriptors stay
- * reserved (worker.c). */
+/* Sockets that are shut and not yet closed, so that one call closes many; no
+ * more than descriptors stay reserved (worker.c). */
 #define SHUT_MAX 16
+#define SHUT_MS  100 /* and no longer */
 static int shut_fds[SHUT_MAX];
 static unsigned n_shut;
+static uint64_t shut_due_ms; /* 0: there is none */
 
 void
 transport_use_epoll(int epoll)
@@ -69,19 +72,6 @@ socket_half_close(struct cab_conn *conn)
 	conn->shut = true;
 }
 
-static void
-socket_close(struct cab_conn *conn)
-{
-	if (!conn->shut) {
-		conn->fd = fd_close(conn->fd);
-		return;
-	}
-	if (n_shut == SHUT_MAX)
-		transport_close_shut();
-	shut_fds[n_shut++] = conn->fd;
-	conn->fd = -1;
-}
-
 static int
 by_number(const void *a, const void *b)
 {
@@ -100,15 +90,17 @@ close_run(const int *fds, unsigned n)
 		fd_close(fds[i]);
 }
 
-void
-transport_close_shut(void)
+static void
+close_shut(void)
 {
 	unsigned n = n_shut, run;
 
 	n_shut = 0;
+	shut_due_ms = 0;
 	if (n > 1)
 		qsort(shut_fds, n, sizeof(shut_fds[0]), by_number);
-	/* Those of one burst were accepted with numbers that follow each other. */
+	/* Those of one burst were accepted with numbers that follow each other, and
+	 * those that came alone take the lowest that is free. */
 	for (unsigned from = 0; from < n; from += run) {
 		for (run = 1; from + run < n &&
 		     shut_fds[from + run] == shut_fds[from] + (int)run;
@@ -116,6 +108,35 @@ transport_close_shut(void)
 			continue;
 		close_run(&shut_fds[from], run);
 	}
+}
+
+uint64_t
+transport_due_ms(void)
+{
+	return shut_due_ms;
+}
+
+void
+transport_turn(void)
+{
+	if (shut_due_ms != 0 && clock_ms() >= shut_due_ms)
+		close_shut();
+}
+
+static void
+socket_close(struct cab_conn *conn)
+{
+	/* What epoll knows would be reported after the connection has gone. */
+	if (!conn->shut || conn->watched) {
+		conn->fd = fd_close(conn->fd);
+		return;
+	}
+	if (n_shut == SHUT_MAX)
+		close_shut();
+	if (n_shut == 0)
+		shut_due_ms = clock_ms() + SHUT_MS;
+	shut_fds[n_shut++] = conn->fd;
+	conn->fd = -1;
 }
 
 static int

@@ -12,9 +12,11 @@ void transport_use_epoll(int epoll);
 extern const struct conn_transport transport_socket;
 
 /*
- * Closes the sockets whose own side was shut before, together: the peer has its
- * end already and waits for nothing.  Once in each turn of the loop.
+ * Sockets whose own side was shut before are closed a few at a time: the peer
+ * has its end already and waits for nothing.  When the next are due (0: none are
+ * left), and what is done in each turn of the loop.
  */
-void transport_close_shut(void);
+uint64_t transport_due_ms(void);
+void transport_turn(void);
 
 #endif

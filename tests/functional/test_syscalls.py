@@ -173,10 +173,26 @@ def test_echo(serve, work):
 def test_daytime(serve, work):
     """
     accept, send, shutdown, which lets the text and the end leave in one
-    segment, and a share of close: those of a burst are closed together.
+    segment, and a share of close: up to sixteen are closed together.
     """
     port, pid = serve(protocol="daytime")
     judge(one_each(port, pid, work, b""), ROUNDS * CLIENTS, 3 + 1 / 8)
+
+
+def test_daytime_alone(serve, work):
+    """The same for clients that come one by one, and nothing stays open."""
+    port, pid = serve(protocol="daytime")
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    n = 4 * CLIENTS
+    with Calls(pid, work / "calls") as calls:
+        for _ in range(n):
+            with tcp(port) as client:
+                assert receive_all(client)
+    counts = calls.count()
+    made = sum(count for name, count in counts.items() if name != "waiting")
+    assert 3 * n <= made <= (3 + 1 / 4) * n, counts
+    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before,
+               "the last ones are closed", 2)
 
 
 @pytest.mark.parametrize("path", ["/ok", "/small.txt"])
