@@ -563,7 +563,10 @@ def test_restart_with_an_overlapping_address(kept):
     for host in ("127.0.0.1", "*"):
         echo["listen"] = f"tcp://{host}:{port}"
         daemon.write([echo])
+        since = daemon.mark()
         daemon.restart()
+        # A client that comes as the last of the old workers closes is reset.
+        daemon.wait_log("old worker .* ended", since)
         echo_once(port)
 
 
