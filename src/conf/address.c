@@ -564,6 +564,24 @@ address_is_pair(const struct cab_listen *a, const struct cab_listen *b)
 	    sockaddr_port(&a->addr) == sockaddr_port(&b->addr);
 }
 
+bool
+address_is_any(const struct cab_listen *l)
+{
+	struct sockaddr_vm vm;
+
+	if (l->kind == CAB_TCP || l->kind == CAB_UDP)
+		return is_any(&l->addr);
+	memcpy(&vm, &l->addr.ss, sizeof(vm));
+	return l->kind == CAB_VSOCK && vm.svm_cid == VMADDR_CID_ANY;
+}
+
+bool
+address_is_open(const struct cab_listen *l)
+{
+	return (l->kind == CAB_TCP || l->kind == CAB_UDP) &&
+	    sockaddr_port(&l->addr) == 0;
+}
+
 unsigned
 address_transport(const struct cab_listen *l)
 {

@@ -3,6 +3,7 @@
  * Judges services together: no name twice, and no two listeners that the kernel
  * would not let stand side by side.  Config role only.
  */
+#include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,28 +70,108 @@ check_names(struct conf_reading *r)
 	free(next);
 }
 
-/* One listener of an enabled service, in a bucket of those it may clash with. */
+/*
+ * Two listeners clash at one place (a kind and a port, or a kind and a name)
+ * where they have the same address, or one of them has every address.
+ */
+enum chain {
+	CHAIN_PLACE,
+	CHAIN_ADDRESS, /* of the place; those with every address are one */
+	CHAINS
+};
+
+/* One listener of an enabled service. */
 struct bound {
 	const struct cab_listen *listen;
 	const struct cab_service *service;
-	size_t next; /* in the bucket, index + 1 */
+	size_t next[CHAINS]; /* in its bucket of each, index + 1 */
 };
 
-static size_t
-bucket_of(const struct cab_listen *l)
+struct bounds {
+	struct bound *v;
+	size_t n;
+	size_t buckets[CHAINS][BUCKETS];
+};
+
+static uint64_t
+place_of(const struct cab_listen *l)
 {
 	uint64_t h = l->kind == CAB_UNIXGRAM ? CAB_UNIX : l->kind;
-	const char *p = l->name != NULL ? l->name : l->addr.un.sun_path;
-	size_t n = l->name != NULL ? strlen(l->name) :
-				     sizeof(l->addr.un.sun_path);
+	struct sockaddr_vm vm;
 
-	if (l->kind == CAB_TCP || l->kind == CAB_UDP) {
-		h = h * 65536 + sockaddr_port(&l->addr);
-		n = 0;
-	} else if (l->kind == CAB_VSOCK) {
-		n = 0;
+	switch (l->kind) {
+	case CAB_TCP:
+	case CAB_UDP:
+		return h * 65536 + sockaddr_port(&l->addr);
+	case CAB_VSOCK:
+		memcpy(&vm, &l->addr.ss, sizeof(vm));
+		return (h << 32) + vm.svm_port;
+	case CAB_SYSTEMD:
+		return mix(h, l->name, strlen(l->name));
+	default:
+		return mix(h, l->addr.un.sun_path, sizeof(l->addr.un.sun_path));
 	}
-	return (size_t)(mix(h, p, n) % BUCKETS);
+}
+
+static uint64_t
+address_of(const struct cab_listen *l, uint64_t place)
+{
+	const struct cab_sockaddr *a = &l->addr;
+	struct sockaddr_vm vm;
+
+	if (l->kind == CAB_VSOCK) {
+		memcpy(&vm, &a->ss, sizeof(vm));
+		return mix(place, (const char *)&vm.svm_cid, sizeof(vm.svm_cid));
+	}
+	if (l->kind != CAB_TCP && l->kind != CAB_UDP)
+		return place;
+	return a->sa.sa_family == AF_INET ?
+	    mix(place, (const char *)&a->in.sin_addr, sizeof(a->in.sin_addr)) :
+	    mix(place, (const char *)&a->in6.sin6_addr,
+		sizeof(a->in6.sin6_addr));
+}
+
+static size_t *
+bucket_of(struct bounds *b, enum chain chain, uint64_t h)
+{
+	/* The low bits of a hash that ends with a port or a short address are poor. */
+	return &b->buckets[chain][mix(h, "", 1) % BUCKETS];
+}
+
+static size_t
+clash_in(const struct bounds *b, enum chain chain, size_t j, const struct bound *a)
+{
+	for (; j > 0; j = b->v[j - 1].next[chain])
+		if (address_conflict(a->listen, a->service->socket.interface,
+			b->v[j - 1].listen,
+			b->v[j - 1].service->socket.interface))
+			break;
+	return j;
+}
+
+/* One before a that it clashes with, index + 1; 0: there is none.  Enters a. */
+static size_t
+clash_of(struct bounds *b, struct bound *a)
+{
+	uint64_t place = place_of(a->listen), everywhere = ~place;
+	bool any = address_is_any(a->listen);
+	size_t *by_place = bucket_of(b, CHAIN_PLACE, place);
+	size_t *by_address = bucket_of(b, CHAIN_ADDRESS,
+	    any ? everywhere : address_of(a->listen, place));
+	size_t i = (size_t)(a - b->v), j;
+
+	if (any) {
+		j = clash_in(b, CHAIN_PLACE, *by_place, a);
+	} else {
+		j = clash_in(b, CHAIN_ADDRESS, *by_address, a);
+		if (j == 0)
+			j = clash_in(b, CHAIN_ADDRESS,
+			    *bucket_of(b, CHAIN_ADDRESS, everywhere), a);
+	}
+	a->next[CHAIN_PLACE] = *by_place;
+	a->next[CHAIN_ADDRESS] = *by_address;
+	*by_place = *by_address = i + 1;
+	return j;
 }
 
 static void
@@ -108,37 +189,28 @@ report_clash(struct conf_reading *r, const struct bound *a, const struct bound *
 }
 
 static void
-check_clashes(struct conf_reading *r, struct bound *all, size_t n)
+check_clashes(struct conf_reading *r, struct bounds *b)
 {
-	static size_t buckets[BUCKETS];
-	size_t i, j, *bucket, clashed = 0;
+	size_t clashed = 0;
 
-	memset(buckets, 0, sizeof(buckets));
-	for (i = 0; i < n; i++) {
-		struct bound *a = &all[i];
+	for (size_t i = 0; i < b->n; i++) {
+		struct bound *a = &b->v[i];
+		size_t j = clash_of(b, a);
 
-		bucket = &buckets[bucket_of(a->listen)];
-		for (j = *bucket; j > 0; j = all[j - 1].next)
-			if (address_conflict(a->listen,
-				a->service->socket.interface, all[j - 1].listen,
-				all[j - 1].service->socket.interface))
-				break;
 		/* Both halves of "*" clash as one. */
 		if (j > 0 &&
 		    !(clashed == i && i > 0 &&
-			address_is_pair(all[i - 1].listen, a->listen)))
-			report_clash(r, a, &all[j - 1]);
+			address_is_pair(b->v[i - 1].listen, a->listen)))
+			report_clash(r, a, &b->v[j - 1]);
 		if (j > 0)
 			clashed = i + 1;
-		a->next = *bucket;
-		*bucket = i + 1;
 	}
 }
 
 static void
 check_listens(struct conf_reading *r)
 {
-	struct bound *all;
+	static struct bounds bounds;
 	size_t n = 0, i, j;
 
 	for (i = 0; i < r->conf->n_services; i++)
@@ -148,19 +220,23 @@ check_listens(struct conf_reading *r)
 		    "%zu listeners, and at most %d are possible", n, LISTENS_MAX);
 		return;
 	}
-	all = calloc(n + 1, sizeof(*all));
-	if (all == NULL) {
+	memset(&bounds, 0, sizeof(bounds));
+	bounds.v = calloc(n + 1, sizeof(*bounds.v));
+	if (bounds.v == NULL) {
 		conf_no_memory(r);
 		return;
 	}
-	for (i = 0, n = 0; i < r->conf->n_services; i++) {
+	for (i = 0; i < r->conf->n_services; i++) {
 		const struct cab_service *s = &r->services[i];
 
 		for (j = 0; s->enabled && s->name != NULL && j < s->listens.n; j++)
-			all[n++] = (struct bound){ &s->listens.v[j], s, 0 };
+			if (!address_is_open(&s->listens.v[j]))
+				bounds.v[bounds.n++] = (struct bound){
+					.listen = &s->listens.v[j], .service = s
+				};
 	}
-	check_clashes(r, all, n);
-	free(all);
+	check_clashes(r, &bounds);
+	free(bounds.v);
 }
 
 void

@@ -291,6 +291,27 @@ static const struct {
 	    "tcp://0.0.0.0:7 of service \"a\" in " FAKE_MAIN ":2" },
 	{ true, CAB_ERROR, ECHO("( \"unix:///x\", \"unix:///x\" )", ""), 1,
 	    "unix:///x clashes with" },
+	{ true, CAB_ERROR, ECHO("( \"unix:///x\", \"unixgram:///x\" )", ""), 1,
+	    "unixgram:///x clashes with" },
+	{ true, CAB_ERROR, ECHO("( \"unix://@x\", \"unix://@x\" )", ""), 1,
+	    "unix://@x clashes with" },
+	{ true, CAB_ERROR,
+	    ECHO("( \"tcp://127.0.0.1:7\", \"tcp://0.0.0.0:7\" )", ""), 1,
+	    "tcp://0.0.0.0:7 clashes with tcp://127.0.0.1:7" },
+	{ true, CAB_ERROR, ECHO("( \"tcp://[::1]:7\", \"tcp://[::]:7\" )", ""),
+	    1, "tcp://[::]:7 clashes with tcp://[::1]:7" },
+	{ true, CAB_ERROR, ECHO("( \"tcp://[::]:7\", \"tcp://[::1]:7\" )", ""),
+	    1, "tcp://[::1]:7 clashes with tcp://[::]:7" },
+	{ true, CAB_ERROR, ECHO("( \"udp://[::1]:7\", \"udp://[::1]:7\" )", ""),
+	    1, "udp://[::1]:7 clashes with" },
+	{ true, CAB_ERROR, ECHO("( \"vsock://5:7\", \"vsock://*:7\" )", ""), 1,
+	    "clashes with vsock://5:7" },
+	{ true, CAB_ERROR, ECHO("( \"vsock://*:7\", \"vsock://5:7\" )", ""), 1,
+	    "vsock://5:7 clashes with" },
+	{ true, CAB_ERROR, ECHO("( \"vsock://5:7\", \"vsock://5:7\" )", ""), 1,
+	    "vsock://5:7 clashes with" },
+	{ true, CAB_ERROR, ECHO("( \"systemd://x\", \"systemd://x\" )", ""), 1,
+	    "systemd://x clashes with" },
 };
 
 static void
@@ -322,6 +343,15 @@ static const char *const fine[] = {
 	"services = ( { name = \"a\"; listen = ( 0, 0 ); protocol = \"echo\"; },"
 	"{ name = \"b\"; listen = ( \"tcp://0.0.0.0:7\", \"udp://0.0.0.0:7\", "
 	"\"tcp://[::]:7\" ); protocol = \"echo\"; } );",
+	/* One port at several addresses, kinds and names. */
+	ECHO("( \"tcp://127.0.0.1:7\", \"tcp://127.0.0.2:7\", "
+	     "\"tcp://[::1]:7\", \"tcp://[::]:8\", \"tcp://0.0.0.0:9\", "
+	     "\"udp://127.0.0.1:7\" )",
+	    ""),
+	ECHO("( \"unix:///x\", \"unix:///y\", \"unix://@x\", "
+	     "\"unixgram://@x\", \"vsock://5:7\", \"vsock://6:7\", "
+	     "\"vsock://*:8\", \"systemd://x\", \"systemd://y\" )",
+	    ""),
 	/* What is not served does not clash. */
 	"services = ( { name = \"a\"; listen = 7; protocol = \"echo\"; },"
 	"{ name = \"b\"; enabled = false; listen = 7; protocol = \"echo\"; } );",
