@@ -3,11 +3,12 @@
  * Judges services together: no name twice, and no two listeners that the kernel
  * would not let stand side by side.  Config role only.
  */
+#include "conf/address.h"
+
 #include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/address.h"
 #include "conf/subject.h"
 
 #define LISTENS_MAX 16384 /* of all services */
@@ -134,8 +135,7 @@ address_of(const struct cab_listen *l, uint64_t place)
 static size_t *
 bucket_of(struct bounds *b, enum chain chain, uint64_t h)
 {
-	/* The low bits of a hash that ends with a port or a short address are poor. */
-	return &b->buckets[chain][mix(h, "", 1) % BUCKETS];
+	return &b->buckets[chain][h % BUCKETS];
 }
 
 static size_t

@@ -448,6 +448,8 @@ on_commit(struct chan_msg *msg)
 	}
 	previous = pending_use();
 	self.dismissed = false;
+	serve_rest(previous);
+	drain_replaced();
 	plan_descriptors();
 	for (struct listener *l = self.listeners; l; l = l->next) {
 		if (l->stream && self.at_capacity)
@@ -456,11 +458,7 @@ on_commit(struct chan_msg *msg)
 			l->paused |= PAUSE_HANDOFF;
 		listener_update(&self, l);
 	}
-	/* The new ones first, as it takes a while with many: who comes between
-	 * these two is reset. */
-	serve_rest(previous);
 	listeners_close(&previous);
-	drain_replaced();
 	say_ready(m->generation, (uint32_t)m->generation);
 }
 

@@ -304,6 +304,15 @@ static const struct {
 	    1, "tcp://[::1]:7 clashes with tcp://[::]:7" },
 	{ true, CAB_ERROR, ECHO("( \"udp://[::1]:7\", \"udp://[::1]:7\" )", ""),
 	    1, "udp://[::1]:7 clashes with" },
+	/* A wildcard on one interface, and an address on all of them. */
+	{ true, CAB_ERROR,
+	    "services = (\n{ name = \"a\"; listen = \"tcp://0.0.0.0:7\"; protocol "
+	    "= \"echo\"; socket = { interface = \"eth0\"; }; },\n"
+	    "{ name = \"b\"; listen = \"tcp://0.0.0.0:7\"; protocol = \"echo\"; "
+	    "socket = { interface = \"eth1\"; }; },\n"
+	    "{ name = \"c\"; listen = \"tcp://127.0.0.1:7\"; protocol = "
+	    "\"echo\"; socket = { interface = \"eth0\"; }; } );",
+	    4, "tcp://127.0.0.1:7 clashes with tcp://0.0.0.0:7 of service \"a\"" },
 	{ true, CAB_ERROR, ECHO("( \"vsock://5:7\", \"vsock://*:7\" )", ""), 1,
 	    "clashes with vsock://5:7" },
 	{ true, CAB_ERROR, ECHO("( \"vsock://*:7\", \"vsock://5:7\" )", ""), 1,
@@ -360,6 +369,10 @@ static const char *const fine[] = {
 	"{ interface = \"eth0\"; }; },"
 	"{ name = \"b\"; listen = 7; protocol = \"echo\"; socket = { interface = "
 	"\"eth1\"; }; } );",
+	"services = ( { name = \"a\"; listen = \"tcp://127.0.0.1:7\"; protocol = "
+	"\"echo\"; socket = { interface = \"eth0\"; }; },"
+	"{ name = \"b\"; listen = \"tcp://0.0.0.0:7\"; protocol = \"echo\"; "
+	"socket = { interface = \"eth1\"; }; } );",
 	/* A list that lets everybody in holds for a program that takes its clients itself. */
 	"defaults = { access = { allow = \"10.0.0.0/8\"; }; };"
 	"services = ( { name = \"a\"; listen = \"udp://*:69\"; exec = { program "
