@@ -575,13 +575,6 @@ address_is_any(const struct cab_listen *l)
 	return l->kind == CAB_VSOCK && vm.svm_cid == VMADDR_CID_ANY;
 }
 
-bool
-address_is_open(const struct cab_listen *l)
-{
-	return (l->kind == CAB_TCP || l->kind == CAB_UDP) &&
-	    sockaddr_port(&l->addr) == 0;
-}
-
 unsigned
 address_transport(const struct cab_listen *l)
 {

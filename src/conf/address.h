@@ -30,9 +30,6 @@ bool address_conflict(const struct cab_listen *a, const char *a_interface, const
 /* True when it is bound to every address (of its family). */
 bool address_is_any(const struct cab_listen *l);
 
-/* True when the kernel chooses the port, so that it is always a free one. */
-bool address_is_open(const struct cab_listen *l);
-
 /* True when a and the one after it are the two halves of "*". */
 bool address_is_pair(const struct cab_listen *a, const struct cab_listen *b);
 

@@ -230,7 +230,7 @@ check_listens(struct conf_reading *r)
 		const struct cab_service *s = &r->services[i];
 
 		for (j = 0; s->enabled && s->name != NULL && j < s->listens.n; j++)
-			if (!address_is_open(&s->listens.v[j]))
+			if (!listen_any_port(&s->listens.v[j]))
 				bounds.v[bounds.n++] = (struct bound){
 					.listen = &s->listens.v[j], .service = s
 				};

@@ -84,6 +84,13 @@ conf_free(struct cab_conf *conf)
 		arena_free(conf->arena);
 }
 
+bool
+listen_any_port(const struct cab_listen *listen)
+{
+	return (listen->kind == CAB_TCP || listen->kind == CAB_UDP) &&
+	    sockaddr_port(&listen->addr) == 0;
+}
+
 const struct cab_service *
 conf_find(const struct cab_conf *conf, const char *name)
 {

@@ -126,6 +126,9 @@ extern const struct cab_group conf_group_service; /* struct cab_service, without
 /* Frees the arena and with it everything; accepts NULL. */
 void conf_free(struct cab_conf *conf);
 
+/* True when any free port will do, so that the address alone does not tell two apart. */
+bool listen_any_port(const struct cab_listen *listen);
+
 const struct cab_service *conf_find(const struct cab_conf *conf, const char *name);
 
 /*

@@ -112,14 +112,6 @@ struct key {
 	size_t index; /* into the plan's listens */
 };
 
-/* Asked for any free port, so that the address alone does not tell two apart. */
-static bool
-any_port(const struct cab_listen *listen)
-{
-	return (listen->kind == CAB_TCP || listen->kind == CAB_UDP) &&
-	    sockaddr_port(&listen->addr) == 0;
-}
-
 static int
 compare_listens(const struct key *a, const struct key *b)
 {
@@ -133,7 +125,7 @@ compare_listens(const struct key *a, const struct key *b)
 	if (x->addr.len != y->addr.len)
 		return x->addr.len < y->addr.len ? -1 : 1;
 	r = memcmp(&x->addr.ss, &y->addr.ss, x->addr.len);
-	if (r == 0 && any_port(x))
+	if (r == 0 && listen_any_port(x))
 		r = strcmp(a->service->name, b->service->name);
 	return r;
 }
@@ -158,7 +150,7 @@ plan_listen_key(
 		return 0;
 	h = hash(h, &kind, sizeof(kind));
 	h = hash(h, &listen->addr.ss, listen->addr.len);
-	if (any_port(listen))
+	if (listen_any_port(listen))
 		h = hash(h, service->name, strlen(service->name));
 	return h;
 }

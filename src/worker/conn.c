@@ -507,7 +507,6 @@ engine_batch_end(struct conn_engine *engine)
 	batch->n_in = batch->n_bytes = 0;
 }
 
-
 void
 conn_ready(struct cab_conn *conn, bool readable, bool writable, bool broken)
 {

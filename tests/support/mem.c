@@ -364,12 +364,6 @@ mem_running(struct mem_service *service)
 	return &service->running;
 }
 
-struct mem_service *
-mem_service(struct mem_conn *conn)
-{
-	return conn->service;
-}
-
 uint64_t
 mem_errors(const struct mem_service *service)
 {

@@ -23,7 +23,6 @@ struct mem_conn;
 struct mem_service *mem_service_new(const struct cab_proto *proto,
     const void *options, const char *resource_option, int resource_fd);
 void mem_service_free(struct mem_service *service);
-struct mem_service *mem_service(struct mem_conn *conn);
 struct cab_running *mem_running(struct mem_service *service);
 
 /* A new connection from 192.0.2.1:40000 to 192.0.2.2:PORT; opened() has been called. */

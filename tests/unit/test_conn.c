@@ -635,7 +635,7 @@ static const struct cab_proto batch_like = {
 
 /* n connections that get a reply of this size each, in one turn. */
 static void
-take_turn(struct mem_conn **c, unsigned n, size_t size)
+take_turn(struct mem_service *s, struct mem_conn **c, unsigned n, size_t size)
 {
 	static char data[64][10001];
 
@@ -646,7 +646,7 @@ take_turn(struct mem_conn **c, unsigned n, size_t size)
 		data[i][size] = '\0';
 		mem_bring(c[i], data[i], size);
 	}
-	mem_turn(mem_service(c[0]));
+	mem_turn(s);
 	for (unsigned i = 0; i < n; i++)
 		assert_output(c[i], data[i]);
 }
@@ -660,19 +660,19 @@ replies_of_a_turn_leave_together(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 40; i++)
 		c[i] = mem_open(s);
-	take_turn(c, 40, 64);
+	take_turn(s, c, 40, 64);
 	/* Sixteen are received before the first of them is answered. */
 	assert_int_equal(first_writes[15], 0);
 	assert_int_equal(first_writes[16], 1);
 	for (unsigned i = 0; i < 40; i++)
 		assert_int_equal(mem_writes(c[i]), 1);
 	/* As large as may be kept, one more than that, and much larger. */
-	take_turn(c, 40, 4096);
+	take_turn(s, c, 40, 4096);
 	assert_int_equal(first_writes[15], 1);
-	take_turn(c, 40, 4097);
+	take_turn(s, c, 40, 4097);
 	assert_int_equal(first_writes[1], 3);
-	take_turn(c, 40, 10000);
-	take_turn(c, 40, 1);
+	take_turn(s, c, 40, 10000);
+	take_turn(s, c, 40, 1);
 	for (unsigned i = 0; i < 40; i++)
 		mem_free(c[i]);
 	mem_service_free(s);
