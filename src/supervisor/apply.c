@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/msg.h"
+#include "supervisor/hush.h"
 #include "supervisor/listen.h"
 #include "supervisor/parked.h"
 #include "supervisor/plan.h"
@@ -483,11 +484,14 @@ open_listeners(struct apply *apply, struct state *state)
 static void
 keep_listeners(struct state *state)
 {
-	for (size_t i = 0; i < state->plan.n_listens; i++)
+	for (size_t i = 0; i < state->plan.n_listens; i++) {
+		const struct cab_service *service = service_of(state, i);
+		uint64_t key = plan_listen_key(service, listen_of(state, i));
+		bool wait = service->exec != NULL && service->exec->wait;
+
 		for (size_t k = 0; k < state->places[i].n; k++)
-			listener_keep(state->places[i].v[k],
-			    plan_listen_key(
-				service_of(state, i), listen_of(state, i)));
+			listener_keep(state->places[i].v[k], key, wait);
+	}
 }
 
 /* ---- resources -------------------------------------------------------------------- */
@@ -810,7 +814,8 @@ hush_dropped(const struct apply *apply, bool on)
 			if (old->places[i].v[k]->refs == 1 &&
 			    old->places[i].v[k]->passed == NULL &&
 			    (exec == NULL || !exec->wait))
-				listener_hush(old->places[i].v[k], on);
+				hush(old->places[i].v[k]->kind,
+				    old->places[i].v[k]->fd->fd, on);
 	}
 }
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "supervisor/hush.h"
 
 /* Seconds of silence before the first probe, between probes, and probes until a peer counts as gone. */
 #define KEEPALIVE_IDLE   60
@@ -465,6 +465,7 @@ adopted(struct passed_socket *socket, int fd, struct listener **ret)
 	if (listener->passed == NULL) {
 		snprintf(listener->stored, sizeof(listener->stored), "%s",
 		    socket->name);
+		listener->stored_wait = socket->item.v[STORE_WAIT] != 0;
 		listener->file = (struct unix_file){
 			.made = socket->item.v[STORE_INO] != 0,
 			.dev = socket->item.v[STORE_DEV],
@@ -516,7 +517,7 @@ adopt(const struct cab_service *service, struct passed_socket *socket,
 		goto fail;
 	}
 	/* Passed on by a supervisor that died in the middle of a reload. */
-	listener_hush(listener, false);
+	hush(listener->kind, listener->fd->fd, false);
 	if (listener->passed != NULL)
 		socket->listener = listener;
 	*ret = listener;
@@ -554,22 +555,30 @@ listener_adopt(const struct cab_service *service, struct passed_socket *socket,
 }
 
 void
-listener_keep(struct listener *listener, uint64_t key)
+listener_keep(struct listener *listener, uint64_t key, bool wait)
 {
 	struct store_item item = { .kind = STORE_LISTENER };
+	char before[STORE_NAME];
 
 	/* A .socket unit passes its sockets again each time. */
-	if (!store_enabled() || listener->passed != NULL ||
-	    listener->stored[0] != '\0')
+	if (!store_enabled() || listener->passed != NULL)
+		return;
+	/* A service that waits no more may have a program that does. */
+	if (listener->stored[0] != '\0' && (listener->stored_wait || !wait))
 		return;
 	item.v[STORE_KEY] = key;
 	item.v[STORE_SERIAL] = store_serial();
+	item.v[STORE_WAIT] = wait;
 	if (listener->file.made) {
 		item.v[STORE_DEV] = listener->file.dev;
 		item.v[STORE_INO] = listener->file.ino;
 	}
+	memcpy(before, listener->stored, sizeof(before));
 	store_name(&item, listener->stored);
+	listener->stored_wait = wait;
 	store_put(listener->stored, &listener->fd->fd, 1);
+	if (before[0] != '\0')
+		store_remove(before, 1);
 }
 
 void
@@ -628,29 +637,6 @@ void
 listener_share(const struct listener *listener, bool on)
 {
 	(void)want_option(listener->fd->fd, SOL_SOCKET, SO_REUSEPORT, on);
-}
-
-void
-listener_hush(const struct listener *listener, bool on)
-{
-	/* Flags are the 14th byte of the TCP header; what is no SYN belongs to
-	 * a handshake that is under way, and may end it. */
-	static struct sock_filter no_syn[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TH_SYN, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	};
-	const struct sock_fprog filter = { CAB_N(no_syn), no_syn };
-
-	if (listener->kind != CAB_TCP)
-		return;
-	if (on)
-		(void)setsockopt(listener->fd->fd, SOL_SOCKET, SO_ATTACH_FILTER,
-		    &filter, sizeof(filter));
-	else
-		(void)setsockopt(listener->fd->fd, SOL_SOCKET, SO_DETACH_FILTER,
-		    &(int){ 0 }, sizeof(int));
 }
 
 struct listener *

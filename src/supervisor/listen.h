@@ -25,6 +25,7 @@ struct listener {
 	bool dual;                 /* IPv6, and takes IPv4 clients too */
 	struct passed_socket *passed; /* by a .socket unit of systemd, or NULL */
 	char stored[STORE_NAME];   /* its name in the descriptor store, or "" */
+	bool stored_wait;          /* STORE_WAIT is in that name */
 	struct unix_file file;
 	struct shared_fd *fd;
 };
@@ -53,8 +54,11 @@ int listener_adopt(const struct cab_service *service,
 int listener_tune(const struct listener *listener,
     const struct cab_service *service, char why[LISTEN_WHY]);
 
-/* Sees to it that it is in the descriptor store, under the key of the plan. */
-void listener_keep(struct listener *listener, uint64_t key);
+/*
+ * Sees to it that it is in the descriptor store, under the key of the plan.
+ * wait: programs take it over; once said, that is remembered.
+ */
+void listener_keep(struct listener *listener, uint64_t key, bool wait);
 
 /* It is left to our successor: closing it will neither take it out of the store nor remove its file. */
 void listener_leave(struct listener *listener);
@@ -72,13 +76,6 @@ bool listener_covers(
 
 /* Lets a socket opened with share bind an overlapping address, until switched off again. */
 void listener_share(const struct listener *listener, bool on);
-
-/*
- * Lets no new client into the queue of a TCP socket, so that it can be emptied
- * and closed with nobody in it.  A client that comes now is not answered and
- * tries again, for as long as its own kernel has patience.
- */
-void listener_hush(const struct listener *listener, bool on);
 
 struct listener *listener_ref(struct listener *listener);
 

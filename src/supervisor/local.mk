@@ -25,6 +25,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/passed.h \
 	%reldir%/parked.c \
 	%reldir%/parked.h \
+	%reldir%/hush.c \
+	%reldir%/hush.h \
 	%reldir%/listen.c \
 	%reldir%/listen.h \
 	%reldir%/plan.c \
@@ -48,10 +50,6 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/files.h \
 	%reldir%/reader.c \
 	%reldir%/reader.h \
-	%reldir%/batch.c \
-	%reldir%/batch.h \
-	%reldir%/spawn.c \
-	%reldir%/spawn.h \
 	%reldir%/control.c \
 	%reldir%/control.h \
 	%reldir%/control_explain.c \

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "supervisor/hush.h"
 #include "supervisor/unixfile.h"
 
 static const struct {
@@ -268,6 +269,9 @@ close_rest(struct passed_socket *socket)
 		log_info("no longer listening on %s, which the supervisor before "
 			 "had left",
 		    addr);
+		/* Retired workers serve its last clients, and close it last. */
+		if (socket->item.v[STORE_WAIT] == 0)
+			hush(socket->kind, socket->fd, true);
 		passed_drop(socket);
 		return;
 	}

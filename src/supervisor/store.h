@@ -28,11 +28,12 @@ enum store_field {
 	STORE_SERIAL = 1,
 	STORE_DEV = 2, /* of the file of a unix socket that we have made; 0: none */
 	STORE_INO = 3,
+	STORE_WAIT = 4, /* not 0: a program may have taken it over, and goes on with it */
 	STORE_EPOCH = 0,      /* BOARD, STATE, ROLE: which scoreboard it belongs to */
 	STORE_GENERATION = 1, /* STATE */
 	STORE_SLOT = 1,       /* ROLE */
 	STORE_PID = 2,
-	STORE_FIELDS = 4
+	STORE_FIELDS = 5
 };
 
 /* A name taken apart. */

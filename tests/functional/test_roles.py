@@ -1274,17 +1274,18 @@ def test_connections_that_end_at_once_are_spread_over_the_workers(daemon):
     """
     port = free_port()
     running = daemon(services=[echo(port)], workers=2)
-    accepted = []
+    before = {p.pid: p.descriptors() for p in running.workers()}
     with contextlib.ExitStack() as stack:
-        while set(accepted) != {0, 1} and len(accepted) < 30:
-            before = {p.pid: p.descriptors() for p in running.workers()}
+        for held in range(1, 31):
             stack.enter_context(tcp(port)).sendall(b"x")
-            wait_until(lambda: sum(held_by_each(running, before)) == 1,
+            # The others have ended, but a worker closes later, several at once.
+            wait_until(lambda n=held: sum(held_by_each(running, before)) == n,
                        "it has been accepted")
-            accepted.append(held_by_each(running, before).index(1))
+            if min(held_by_each(running, before)) > 0:
+                return
             for _ in range(50):
                 assert served(port)
-    assert set(accepted) == {0, 1}, accepted
+        pytest.fail("one worker has got all of them")
 
 
 def test_a_stopped_worker_gets_no_share(daemon):

@@ -563,11 +563,44 @@ def test_restart_with_an_overlapping_address(kept):
     for host in ("127.0.0.1", "*"):
         echo["listen"] = f"tcp://{host}:{port}"
         daemon.write([echo])
-        since = daemon.mark()
-        daemon.restart()
-        # A client that comes as the last of the old workers closes is reset.
-        daemon.wait_log("old worker .* ended", since)
-        echo_once(port)
+        with Load(lambda: echo_once(port)) as load:
+            daemon.restart()
+            load.flow()
+
+
+TAKER = """
+import socket
+listener = socket.socket(fileno=0)
+listener.setblocking(True)
+while True:
+    conn, _ = listener.accept()
+    conn.sendall(b"taken")
+    conn.close()
+"""
+
+
+def test_restart_without_what_a_program_has_taken(kept):
+    """It goes on with the socket, and with clients who come to it."""
+    ports = three()
+    taker_port = free_port()
+    taker = {"name": "taker", "listen": f"tcp://127.0.0.1:{taker_port}",
+             "exec": program(sys.executable, "-c", TAKER, wait=True)}
+
+    def taken():
+        with tcp(taker_port) as sock:
+            assert receive(sock, 5) == b"taken"
+
+    daemon = kept(services(*ports), workers=1)
+    daemon.reload([dict(taker, exec=program("/bin/cat")), *services(*ports)])
+    daemon.reload([taker, *services(*ports)])
+    taken()
+    daemon.write(services(*ports))
+    since = daemon.mark()
+    daemon.restart()
+    daemon.wait_log("old worker .* ended", since)
+    for _ in range(5):
+        taken()
+    echo_once(ports[0])
 
 
 def test_restart_with_a_port_of_somebody_else(kept):
@@ -615,10 +648,10 @@ def test_garbage_in_the_store(kept):
     stale = socket.socket()
     stale.bind(("127.0.0.1", 0))
     stale.listen()
-    names = ["cabinetd-listener.1.2.0.0", "cabinetd-role.1.0.1",
+    names = ["cabinetd-listener.1.2.0.0.0", "cabinetd-role.1.0.1",
              "cabinetd-role.ffffffffffffffff.ffffffff.1",
              "cabinetd-scoreboard.7", "cabinetd-state.ffffffffffff.1",
-             "cabinetd-listener.5.6.0.0"]
+             "cabinetd-listener.5.6.0.0.0"]
     daemon.store.append((names[0], stale.detach()))
     daemon.store.extend((name, os.open("/dev/null", os.O_RDONLY))
                         for name in names[1:])

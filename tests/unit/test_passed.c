@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +170,43 @@ test_find_stored(void **state)
 	}
 }
 
+/* The state of a client that comes now: on this machine it has its answer at once. */
+static int
+come(const struct cab_sockaddr *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	(void)connect(fd, &addr->sa, addr->len);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	fd_close(fd);
+	return info.tcpi_state;
+}
+
+/* A worker that has it still empties it; a program goes on with it. */
+static void
+test_rest_is_hushed(void **state)
+{
+	(void)state;
+	for (uint64_t wait = 0; wait < 2; wait++) {
+		struct passed_socket socket_ = { .name = strdup("a") };
+		struct passed passed = { .v = &socket_, .n = 1 };
+		int fd = bound(SOCK_STREAM, true), theirs = dup(fd);
+
+		assert_int_equal(passed_classify(fd, &socket_), 0);
+		socket_.item = (struct store_item){ STORE_LISTENER,
+			{ 1, 1, 0, 0, wait } };
+		assert_int_equal(come(&socket_.addr), TCP_ESTABLISHED);
+		passed_close_rest(&passed);
+		assert_int_equal(socket_.fd, -1);
+		assert_int_equal(come(&socket_.addr),
+		    wait != 0 ? TCP_ESTABLISHED : TCP_SYN_SENT);
+		fd_close(theirs);
+		free(socket_.name);
+	}
+}
+
 static void
 test_nothing(void **state)
 {
@@ -241,6 +280,7 @@ main(void)
 		cmocka_unit_test(test_classify),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_find_stored),
+		cmocka_unit_test(test_rest_is_hushed),
 		cmocka_unit_test(test_nothing),
 	};
 
