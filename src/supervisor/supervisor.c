@@ -917,9 +917,10 @@ run_serve(struct supervisor *self)
 	char why[PASSED_WHY] = "";
 	int r;
 
+	/* First: one that is ignored, but not blocked yet, would be lost. */
+	r = block_signals();
 	process_settle();
 	confine_look(&self->confine);
-	r = block_signals();
 	if (r == 0)
 		r = passed_collect(&self->passed, why);
 	if (r < 0) {

@@ -480,6 +480,27 @@ def test_killed_between_restart_and_first_word(kept):
     assert_kept(daemon, sockets=4, roles=2)
 
 
+@pytest.mark.skipif(shutil.which("strace") is None,
+                    reason="strace is not installed")
+def test_restart_at_the_very_beginning(kept, work):
+    """A signal before the supervisor can heed it waits until it can."""
+    ports = three()
+    daemon = kept(services(*ports), workers=1)
+    started = work / "signalled"
+    started.write_text(f"""#!/bin/sh
+export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"
+exec strace -D -qq -o /dev/null -e inject=close_range:signal=SIGUSR2:when=1 \\
+    {harness.BINARY} "$@"
+""")
+    started.chmod(0o755)
+    with Load(lambda: echo_once(ports[0])) as load:
+        daemon.again(binary=started, wait=False)
+        assert daemon.wait_exit() == 0
+        daemon.again(binary=harness.BINARY)
+        load.flow()
+    assert_kept(daemon, sockets=4, roles=2)
+
+
 # ---------------------------------------------------------------- configuration
 
 def test_configuration_changed_meanwhile(kept):
