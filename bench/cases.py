@@ -14,7 +14,7 @@ from collections import Counter, namedtuple
 
 from accounting import (family, processes, sample_cpu, sample_memory,
                         sample_processor, sockets_of, title)
-from contenders import write_echoes, write_files
+from contenders import start_files, start_loops, write_echoes
 from packages import Unavailable
 from servers import Failure, Load, Place, Server, end_strays
 
@@ -205,8 +205,8 @@ def roles(server, kind):
             if text.startswith("cabinetd: " + kind)]
 
 
-def measure_workers(bench, _place, _contender, case):
-    """Connections on one listener: each of two workers alone, then both.
+def measure_workers(bench, _place, contender, case):
+    """Connections on one port: each of two workers, or loops, alone, then both.
 
     With two processors, two workers leave none to the load client, so what they
     could do together is computed, from what the whole machine, the client
@@ -217,8 +217,9 @@ def measure_workers(bench, _place, _contender, case):
             "both": [bench.cpus[-1], bench.cpus[0]]}
     windows = {name: [] for name in sets}
     with contextlib.ExitStack() as stack:
-        running = {name: stack.enter_context(workers_running(bench, cpus))
-                   for name, cpus in sets.items()}
+        running = {name: stack.enter_context(
+            workers_running(bench, contender, case, cpus))
+            for name, cpus in sets.items()}
         for _ in range(max(1, round(bench.options.seconds / WORKERS_WINDOW))):
             for name in random.sample(sorted(sets), len(sets)):
                 windows[name].append(
@@ -240,27 +241,33 @@ def measure_workers(bench, _place, _contender, case):
             "errors": total("errors", *sets)}
 
 
+def workers_of(server, contender):
+    """Pids of the processes that serve."""
+    return family(server.pid) if contender.name == "floor" else \
+        roles(server, "worker")
+
+
 @contextlib.contextmanager
-def workers_running(bench, cpus):
-    """As many workers as processors, each held on one."""
-    with Place(bench) as place, Server(
-            place, [bench.cabinetd, "-c", write_files(place, len(cpus))],
-            "http", {cpus[0]}, notify=True) as server:
-        pids = roles(server, "worker")
+def workers_running(bench, contender, case, cpus):
+    """As many workers as processors, each held on one: server and pids."""
+    start = start_loops if contender.name == "floor" else start_files
+    with Place(bench) as place, start(
+            place, case._replace(service="http"), len(cpus)) as server:
+        pids = workers_of(server, contender)
         if len(pids) != len(cpus):
             raise Failure("%d workers run" % len(pids))
         for pid, number in zip(pids, cpus):
             os.sched_setaffinity(pid, {number})
-        yield server
+        yield server, pids
 
 
-def load_workers(bench, server, case):
+def load_workers(bench, running, case):
     """The client sleeps between connections: on the processor of one of two
     workers, it would keep that one from accepting."""
     more = ("--duration", str(min(WORKERS_WINDOW, bench.options.seconds)),
             "--warmup", str(WORKERS_WINDOW * WARMUP))
     processors = (bench.cpus[0], bench.cpus[-1])
-    pids = roles(server, "worker")
+    server, pids = running
     before = [sockets_of(pid) for pid in pids]
     with Load(bench, server, case, server.place.address("http"),
               more) as load:
@@ -351,7 +358,7 @@ CASES = (
           Goal("start-growth", "<=", 1.25, "start, linear"),
           Goal("reload-growth", "<=", 1.25, "reload, linear")),
     alone("workers", "many", "http-keepalive",
-          "--connections 32 --path /large.bin --pace 0.002", None,
+          "--connections 32 --path /large.bin --pace 0.002", "http-file",
           measure_workers, "1 MiB file, 32 connections over two workers",
           Goal("spread", "<=", 0.55, "share of the fuller worker"),
           Goal("capacity", ">=", 1.8, "two workers / one, computed")),
@@ -365,7 +372,7 @@ CASES = (
 
 # A process for each; and its pipe back, once full, stops it for good.
 NOT_SOCAT = ("echo-1000", "bulk")
-ALONE = {"growth": {"cabinetd"}, "workers": {"cabinetd"},
+ALONE = {"growth": {"cabinetd"}, "workers": {"cabinetd", "floor"},
          "memory": {"cabinetd", "xinetd", "nginx"}}
 
 

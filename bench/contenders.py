@@ -43,6 +43,12 @@ def start_floor(place, case):
         place.address(case.service)])
 
 
+def start_loops(place, case, count):
+    """So many loops on one port."""
+    return start_floor(place, case._replace(
+        floor="--processes %d %s" % (count, case.floor)))
+
+
 def start_guarded(place, case):
     return start_floor(place, case._replace(floor="program-guarded"))
 
@@ -84,10 +90,12 @@ def start_cabinetd(place, case):
                              write_cabinetd(place, lines)])
 
 
-def write_files(place, workers):
-    return write_cabinetd(place, [service_line(
-        place, "http", 'protocol = "http"; http = { root = "%s"; };'
-        % place.bench.www)], workers)
+def start_files(place, case, count):
+    """So many workers."""
+    return run(place, case, [place.bench.cabinetd, "-c", write_cabinetd(
+        place, [service_line(place, "http",
+                             'protocol = "http"; http = { root = "%s"; };'
+                             % place.bench.www)], count)], notify=True)
 
 
 def write_echoes(place, count):

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -46,6 +47,7 @@ struct mode {
 static size_t option_body = 3;
 static const char *option_file;
 static const char *option_program = "/bin/cat";
+static int option_processes = 1;
 
 static const char reply_daytime[] = "Thu, 01 Jan 2026 00:00:00 +0000\r\n";
 
@@ -418,6 +420,8 @@ open_socket(const struct mode *mode, const char *text)
 	if (fd < 0)
 		bench_die(errno, "socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (option_processes > 1)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (addr.ss.ss_family != AF_UNIX && mode->type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&addr.ss, addr.len) < 0)
@@ -427,11 +431,22 @@ open_socket(const struct mode *mode, const char *text)
 	return fd;
 }
 
+/* Loops beside each other, each with a listener of its own. */
+static void
+spread(void)
+{
+	for (int i = 1; i < option_processes; i++)
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			return;
+		}
+}
+
 static void
 usage(FILE *to)
 {
-	fputs("usage: floor [--cpu N] [--body BYTES] [--file FILE] [--program FILE] "
-	      "MODE ADDRESS\n",
+	fputs("usage: floor [--cpu N] [--processes N] [--body BYTES] [--file FILE] "
+	      "[--program FILE] MODE ADDRESS\n",
 	    to);
 	for (size_t i = 0; i < N_MODES; i++)
 		fprintf(to, "  %-15s %s\n", modes[i].name, modes[i].summary);
@@ -444,6 +459,7 @@ main(int argc, char **argv)
 		{ "body", required_argument, NULL, 'b' },
 		{ "cpu", required_argument, NULL, 'c' },
 		{ "file", required_argument, NULL, 'f' },
+		{ "processes", required_argument, NULL, 'n' },
 		{ "program", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -462,6 +478,10 @@ main(int argc, char **argv)
 		case 'f':
 			option_file = optarg;
 			break;
+		case 'n':
+			option_processes =
+			    (int)bench_number("--processes", optarg, 1, 64);
+			break;
 		case 'p':
 			option_program = optarg;
 			break;
@@ -475,6 +495,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	bench_raise_files();
+	spread();
 	for (size_t i = 0; i < N_MODES; i++)
 		if (!strcmp(modes[i].name, argv[optind]))
 			modes[i].run(open_socket(&modes[i], argv[optind + 1]));
