@@ -11,6 +11,8 @@ noinst_LIBRARIES += %reldir%/libbase.a
 	%reldir%/addr.h \
 	%reldir%/fd.c \
 	%reldir%/fd.h \
+	%reldir%/hush.c \
+	%reldir%/hush.h \
 	%reldir%/clock.c \
 	%reldir%/clock.h \
 	%reldir%/timer.c \

@@ -19,10 +19,10 @@
 
 #include "base/event.h"
 #include "base/fd.h"
+#include "base/hush.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/msg.h"
-#include "supervisor/hush.h"
 #include "supervisor/listen.h"
 #include "supervisor/parked.h"
 #include "supervisor/plan.h"
@@ -484,14 +484,11 @@ open_listeners(struct apply *apply, struct state *state)
 static void
 keep_listeners(struct state *state)
 {
-	for (size_t i = 0; i < state->plan.n_listens; i++) {
-		const struct cab_service *service = service_of(state, i);
-		uint64_t key = plan_listen_key(service, listen_of(state, i));
-		bool wait = service->exec != NULL && service->exec->wait;
-
+	for (size_t i = 0; i < state->plan.n_listens; i++)
 		for (size_t k = 0; k < state->places[i].n; k++)
-			listener_keep(state->places[i].v[k], key, wait);
-	}
+			listener_keep(state->places[i].v[k],
+			    plan_listen_key(
+				service_of(state, i), listen_of(state, i)));
 }
 
 /* ---- resources -------------------------------------------------------------------- */
@@ -799,24 +796,19 @@ commit(struct apply *apply)
 
 /*
  * What the next state does not use: its last clients are served by the workers
- * before they let go of it, and no others may come meanwhile.  A program that
- * has taken its socket over goes on with it, and systemd's sockets stay open.
+ * before they let go of it, and no others may come meanwhile.  systemd's sockets
+ * stay open.
  */
 static void
 hush_dropped(const struct apply *apply, bool on)
 {
 	const struct state *old = apply->current;
 
-	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++) {
-		const struct cab_exec *exec = service_of(old, i)->exec;
-
+	for (size_t i = 0; old != NULL && i < old->plan.n_listens; i++)
 		for (size_t k = 0; k < old->places[i].n; k++)
 			if (old->places[i].v[k]->refs == 1 &&
-			    old->places[i].v[k]->passed == NULL &&
-			    (exec == NULL || !exec->wait))
-				hush(old->places[i].v[k]->kind,
-				    old->places[i].v[k]->fd->fd, on);
-	}
+			    old->places[i].v[k]->passed == NULL)
+				hush(old->places[i].v[k]->fd->fd, on);
 }
 
 /* Sockets that both states use go back to the options of the old one. */

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/hush.h"
 #include "base/str.h"
-#include "supervisor/hush.h"
 
 /* Seconds of silence before the first probe, between probes, and probes until a peer counts as gone. */
 #define KEEPALIVE_IDLE   60
@@ -297,6 +297,13 @@ what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr,
 	return what;
 }
 
+/* The program goes on with the socket when its service does not. */
+static bool
+is_taken_over(const struct cab_service *service)
+{
+	return service->exec != NULL && service->exec->wait;
+}
+
 static int
 tune_fd(const struct listener *listener, int fd,
     const struct cab_service *service, char why[LISTEN_WHY])
@@ -312,6 +319,8 @@ tune_fd(const struct listener *listener, int fd,
 	/* systemd chose the backlog and the file of what it passed. */
 	if (listener->passed != NULL)
 		return 0;
+	if (is_taken_over(service))
+		hush_never(fd);
 	if (kinds[listener->kind].type == SOCK_STREAM &&
 	    listen(fd, (int)service->socket.backlog) < 0) {
 		r = -errno;
@@ -413,6 +422,8 @@ listener_open(const struct cab_service *service, const struct cab_listen *listen
 	r = learn_address(fd, listener);
 	if (r < 0)
 		goto fail;
+	if (is_taken_over(service))
+		hush_never(fd);
 	listener->fd = shared_fd_new(fd);
 	fd = -1;
 	if (listener->fd == NULL) {
@@ -439,8 +450,7 @@ service_takes(const struct cab_service *service, int type)
 	if (service->desc != NULL)
 		return (service->desc->transports &
 			   (type == SOCK_STREAM ? CAB_STREAM : CAB_DGRAM)) != 0;
-	return type == SOCK_STREAM ||
-	    (service->exec != NULL && service->exec->wait);
+	return type == SOCK_STREAM || is_taken_over(service);
 }
 
 /* As a listener of ours; the descriptor is the caller's still. */
@@ -465,7 +475,6 @@ adopted(struct passed_socket *socket, int fd, struct listener **ret)
 	if (listener->passed == NULL) {
 		snprintf(listener->stored, sizeof(listener->stored), "%s",
 		    socket->name);
-		listener->stored_wait = socket->item.v[STORE_WAIT] != 0;
 		listener->file = (struct unix_file){
 			.made = socket->item.v[STORE_INO] != 0,
 			.dev = socket->item.v[STORE_DEV],
@@ -516,10 +525,10 @@ adopt(const struct cab_service *service, struct passed_socket *socket,
 		free(listener);
 		goto fail;
 	}
-	/* Passed on by a supervisor that died in the middle of a reload. */
-	hush(listener->kind, listener->fd->fd, false);
 	if (listener->passed != NULL)
 		socket->listener = listener;
+	else /* by a supervisor that died in the middle of a reload */
+		hush(listener->fd->fd, false);
 	*ret = listener;
 	return 0;
 fail:
@@ -555,30 +564,22 @@ listener_adopt(const struct cab_service *service, struct passed_socket *socket,
 }
 
 void
-listener_keep(struct listener *listener, uint64_t key, bool wait)
+listener_keep(struct listener *listener, uint64_t key)
 {
 	struct store_item item = { .kind = STORE_LISTENER };
-	char before[STORE_NAME];
 
 	/* A .socket unit passes its sockets again each time. */
-	if (!store_enabled() || listener->passed != NULL)
-		return;
-	/* A service that waits no more may have a program that does. */
-	if (listener->stored[0] != '\0' && (listener->stored_wait || !wait))
+	if (!store_enabled() || listener->passed != NULL ||
+	    listener->stored[0] != '\0')
 		return;
 	item.v[STORE_KEY] = key;
 	item.v[STORE_SERIAL] = store_serial();
-	item.v[STORE_WAIT] = wait;
 	if (listener->file.made) {
 		item.v[STORE_DEV] = listener->file.dev;
 		item.v[STORE_INO] = listener->file.ino;
 	}
-	memcpy(before, listener->stored, sizeof(before));
 	store_name(&item, listener->stored);
-	listener->stored_wait = wait;
 	store_put(listener->stored, &listener->fd->fd, 1);
-	if (before[0] != '\0')
-		store_remove(before, 1);
 }
 
 void

@@ -25,7 +25,6 @@ struct listener {
 	bool dual;                 /* IPv6, and takes IPv4 clients too */
 	struct passed_socket *passed; /* by a .socket unit of systemd, or NULL */
 	char stored[STORE_NAME];   /* its name in the descriptor store, or "" */
-	bool stored_wait;          /* STORE_WAIT is in that name */
 	struct unix_file file;
 	struct shared_fd *fd;
 };
@@ -54,11 +53,8 @@ int listener_adopt(const struct cab_service *service,
 int listener_tune(const struct listener *listener,
     const struct cab_service *service, char why[LISTEN_WHY]);
 
-/*
- * Sees to it that it is in the descriptor store, under the key of the plan.
- * wait: programs take it over; once said, that is remembered.
- */
-void listener_keep(struct listener *listener, uint64_t key, bool wait);
+/* Sees to it that it is in the descriptor store, under the key of the plan. */
+void listener_keep(struct listener *listener, uint64_t key);
 
 /* It is left to our successor: closing it will neither take it out of the store nor remove its file. */
 void listener_leave(struct listener *listener);

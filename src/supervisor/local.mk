@@ -25,8 +25,6 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/passed.h \
 	%reldir%/parked.c \
 	%reldir%/parked.h \
-	%reldir%/hush.c \
-	%reldir%/hush.h \
 	%reldir%/listen.c \
 	%reldir%/listen.h \
 	%reldir%/plan.c \

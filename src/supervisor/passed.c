@@ -16,9 +16,9 @@
 
 #include "base/event.h"
 #include "base/fd.h"
+#include "base/hush.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "supervisor/hush.h"
 #include "supervisor/unixfile.h"
 
 static const struct {
@@ -270,8 +270,7 @@ close_rest(struct passed_socket *socket)
 			 "had left",
 		    addr);
 		/* Retired workers serve its last clients, and close it last. */
-		if (socket->item.v[STORE_WAIT] == 0)
-			hush(socket->kind, socket->fd, true);
+		hush(socket->fd, true);
 		passed_drop(socket);
 		return;
 	}

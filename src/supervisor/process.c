@@ -70,7 +70,8 @@ void
 process_settle(void)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2 };
+	/* To ignore one throws away what is pending: none that we heed. */
+	static const int ignored[] = { SIGPIPE, SIGUSR1 };
 	int r;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)

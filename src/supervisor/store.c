@@ -19,7 +19,7 @@ static const struct {
 	const char *prefix;
 	unsigned n; /* numbers that follow, each after a dot, in hexadecimal */
 } kinds[STORE_KINDS] = {
-	[STORE_LISTENER] = { "cabinetd-listener", 5 },
+	[STORE_LISTENER] = { "cabinetd-listener", 4 },
 	[STORE_BOARD] = { "cabinetd-scoreboard", 1 },
 	[STORE_STATE] = { "cabinetd-state", 2 },
 	[STORE_ROLE] = { "cabinetd-role", 3 },

@@ -22,18 +22,17 @@ enum store_kind {
 	STORE_KINDS
 };
 
-/* Which number of a name is what. */
+/* Which number of a name is what.  Other builds read those of LISTENER, too. */
 enum store_field {
 	STORE_KEY = 0, /* LISTENER: plan_listen_key */
 	STORE_SERIAL = 1,
 	STORE_DEV = 2, /* of the file of a unix socket that we have made; 0: none */
 	STORE_INO = 3,
-	STORE_WAIT = 4, /* not 0: a program may have taken it over, and goes on with it */
 	STORE_EPOCH = 0,      /* BOARD, STATE, ROLE: which scoreboard it belongs to */
 	STORE_GENERATION = 1, /* STATE */
 	STORE_SLOT = 1,       /* ROLE */
 	STORE_PID = 2,
-	STORE_FIELDS = 5
+	STORE_FIELDS = 4
 };
 
 /* A name taken apart. */

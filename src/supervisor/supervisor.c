@@ -917,7 +917,6 @@ run_serve(struct supervisor *self)
 	char why[PASSED_WHY] = "";
 	int r;
 
-	/* First: one that is ignored, but not blocked yet, would be lost. */
 	r = block_signals();
 	process_settle();
 	confine_look(&self->confine);

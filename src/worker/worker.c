@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/fd.h"
+#include "base/hush.h"
 #include "worker/accept.h"
 #include "worker/datagram.h"
 #include "worker/handoff.h"
@@ -538,6 +539,17 @@ on_stop(struct chan_msg *msg)
 	all_each(conn_shutdown);
 }
 
+/* Others do so from now on, except of sockets that go. */
+static void
+serve_last(struct listener *list)
+{
+	for (struct listener *l = list; l; l = l->next)
+		if (l->stream && is_hushed(l->fd))
+			accept_rest(&self, l);
+		else
+			listener_ready(&self, l);
+}
+
 /* Other workers serve in our place: what is open goes on as after a reload. */
 static void
 on_retire(struct chan_msg *msg)
@@ -545,7 +557,7 @@ on_retire(struct chan_msg *msg)
 	(void)msg;
 	if (self.stopping)
 		return;
-	serve_ready(self.listeners);
+	serve_last(self.listeners);
 	self.stopping = true;
 	self.stop_ms = UINT64_MAX;
 	listeners_close(&self.listeners);

@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -74,6 +75,12 @@ class Kept(Daemon):
             self._note(data.decode("utf-8", "replace").splitlines(), fds)
             ready, _, _ = select.select([self._notify], [], [], 0)
 
+    def _has(self, fd):
+        """systemd keeps nothing twice, whatever its name."""
+        new = os.fstat(fd)
+        return stat.S_ISSOCK(new.st_mode) and any(
+            os.path.samestat(new, os.fstat(old)) for _, old in self.store)
+
     def _note(self, lines, fds):
         self.notes.extend(lines)
         fields = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -82,8 +89,9 @@ class Kept(Daemon):
             assert re.fullmatch(r"[!-9;-~]{1,255}", name), name
             assert fields["FDPOLL"] == "0"
             assert fds and name not in [other for other, _ in self.store]
-            self.store.extend((name, fd) for fd in fds)
-            fds = []
+            new = [fd for fd in fds if not self._has(fd)]
+            self.store.extend((name, fd) for fd in new)
+            fds = [fd for fd in fds if fd not in new]
         elif "FDSTOREREMOVE" in fields:
             self.removed.append(name)
             for pair in [pair for pair in self.store if pair[0] == name]:
@@ -590,38 +598,71 @@ def test_restart_with_an_overlapping_address(kept):
 
 
 TAKER = """
-import socket
+import select, socket
 listener = socket.socket(fileno=0)
-listener.setblocking(True)
 while True:
-    conn, _ = listener.accept()
+    select.select([listener], [], [])
+    try:
+        conn, _ = listener.accept()
+    except BlockingIOError:
+        continue
     conn.sendall(b"taken")
     conn.close()
 """
 
 
-def test_restart_without_what_a_program_has_taken(kept):
+@pytest.mark.parametrize("how", ["restart", "reload"])
+def test_what_a_program_has_taken_is_dropped(kept, how):
     """It goes on with the socket, and with clients who come to it."""
     ports = three()
     taker_port = free_port()
     taker = {"name": "taker", "listen": f"tcp://127.0.0.1:{taker_port}",
-             "exec": program(sys.executable, "-c", TAKER, wait=True)}
+             "protocol": "echo", "timeouts": {"drain": "1h"}}
+    others = services(*ports)
 
     def taken():
         with tcp(taker_port) as sock:
             assert receive(sock, 5) == b"taken"
 
-    daemon = kept(services(*ports), workers=1)
-    daemon.reload([dict(taker, exec=program("/bin/cat")), *services(*ports)])
-    daemon.reload([taker, *services(*ports)])
+    daemon = kept([taker, *others], workers=1, drain=0)
+    del taker["protocol"]
+    taker["exec"] = program(sys.executable, "-c", TAKER, wait=True)
+    daemon.reload([taker, *others])
     taken()
-    daemon.write(services(*ports))
+    # Workers take clients from it, too, until it is dropped.
+    del taker["exec"]
+    daemon.reload([dict(taker, protocol="echo"), *others])
     since = daemon.mark()
-    daemon.restart()
-    daemon.wait_log("old worker .* ended", since)
+    if how == "restart":
+        daemon.write(others)
+        daemon.restart()
+        daemon.wait_log("old worker .* ended", since)
+    else:
+        daemon.reload(others)
     for _ in range(5):
         taken()
     echo_once(ports[0])
+
+
+def test_restart_drops_a_socket_with_clients_in_its_queue(kept):
+    """They had connected in time."""
+    ports = three()
+    daemon = kept(services(*ports), workers=1)
+    worker, = daemon.serving()
+    daemon.signal(signal.SIGUSR2)
+    daemon.wait_exit()
+    os.kill(worker, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(tcp(ports[0])) for _ in range(10)]
+        for client in clients:
+            client.sendall(b"hello")
+        daemon.write(services(*ports)[1:])
+        daemon.again()
+        os.kill(worker, signal.SIGCONT)
+        for client in clients:
+            assert receive(client, 5) == b"hello"
+    with pytest.raises(ConnectionRefusedError):
+        tcp(ports[0])
 
 
 def test_restart_with_a_port_of_somebody_else(kept):
@@ -669,10 +710,10 @@ def test_garbage_in_the_store(kept):
     stale = socket.socket()
     stale.bind(("127.0.0.1", 0))
     stale.listen()
-    names = ["cabinetd-listener.1.2.0.0.0", "cabinetd-role.1.0.1",
+    names = ["cabinetd-listener.1.2.0.0", "cabinetd-role.1.0.1",
              "cabinetd-role.ffffffffffffffff.ffffffff.1",
              "cabinetd-scoreboard.7", "cabinetd-state.ffffffffffff.1",
-             "cabinetd-listener.5.6.0.0.0"]
+             "cabinetd-listener.5.6.0.0"]
     daemon.store.append((names[0], stale.detach()))
     daemon.store.extend((name, os.open("/dev/null", os.O_RDONLY))
                         for name in names[1:])

@@ -21,6 +21,7 @@ UNIT_TESTS = \
 	%reldir%/test_str \
 	%reldir%/test_addr \
 	%reldir%/test_fd \
+	%reldir%/test_hush \
 	%reldir%/test_clock \
 	%reldir%/test_timer \
 	%reldir%/test_title \
@@ -92,6 +93,7 @@ UNIT_TESTS = \
 %canon_reldir%_test_str_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_addr_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_fd_LDADD = $(UNIT_BASE)
+%canon_reldir%_test_hush_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_clock_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_timer_LDADD = $(UNIT_BASE)
 %canon_reldir%_test_title_LDADD = $(UNIT_BASE)

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -337,20 +337,19 @@ answers(uint16_t port)
 
 /* Neither taken nor refused. */
 static bool
-is_hushed(uint16_t port)
+is_deaf(uint16_t port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
 		.sin_port = htons(port),
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
+	struct pollfd poll_ = { .fd = fd, .events = POLLOUT };
+	bool yes;
 
-	/* On this machine, whoever answers has answered by now. */
 	(void)connect(fd, (struct sockaddr *)&in, sizeof(in));
-	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	yes = poll(&poll_, 1, 200) == 0;
 	fd_close(fd);
-	return info.tcpi_state == TCP_SYN_SENT;
+	return yes;
 }
 
 static int
@@ -444,7 +443,7 @@ test_change_keeps_what_stays(void **state)
 	/* Until all roles answer, the old ones are open, but nobody new gets in. */
 	apply_ready(apply);
 	assert_true(apply_busy(apply));
-	assert_true(is_hushed(dropped));
+	assert_true(is_deaf(dropped));
 	assert_true(answers(kept));
 	assert_ptr_equal(apply_current(apply), a.conf);
 	answer();
@@ -512,7 +511,7 @@ test_a_role_that_refuses(void **state)
 	add_unix(&b, path);
 	begin(&b);
 	assert_int_equal(stat(path, &st), 0);
-	assert_true(is_hushed(port));
+	assert_true(is_deaf(port));
 	/* About another generation: not ours. */
 	apply_failed(apply, "worker 1", 1, "late");
 	assert_true(apply_busy(apply));

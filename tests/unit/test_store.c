@@ -27,7 +27,7 @@ static void
 names_come_back(void **state)
 {
 	const struct store_item items[] = {
-		{ STORE_LISTENER, { UINT64_MAX, 1, 0xfd01, 77, 1 } },
+		{ STORE_LISTENER, { UINT64_MAX, 1, 0xfd01, 77 } },
 		{ STORE_BOARD, { 5 } },
 		{ STORE_STATE, { 5, UINT64_MAX } },
 		{ STORE_ROLE, { 5, 64, 4194304 } },
@@ -57,7 +57,7 @@ other_names_are_not_ours(void **state)
 		"cabinetd-scoreboard.5.6", "cabinetd-scoreboard.x",
 		"cabinetd-scoreboard.-5", "cabinetd-scoreboard.5 ",
 		"cabinetd-scoreboard.0123456789abcdef0", "cabinetd-role.1.2",
-		"cabinetd-listener.1.2.3.4", "xcabinetd-scoreboard.5" };
+		"cabinetd-listener.1.2.3", "xcabinetd-scoreboard.5" };
 	struct store_item item;
 
 	(void)state;

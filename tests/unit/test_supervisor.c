@@ -31,6 +31,7 @@
 #include "ipc/msg.h"
 #include "launcher/launcher.h"
 #include "proto/proto.h"
+#include "supervisor/process.h"
 #include "supervisor/spawn.h"
 #include "supervisor/supervisor.h"
 #include "worker/worker.h"
@@ -347,10 +348,39 @@ is_title(const char *title, const char *role)
 	return strncmp(title, role, strlen(role)) == 0;
 }
 
+/* A restart may be asked for before anything is ready for it. */
+static int
+child_keeps_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGUSR2);
+	process_settle();
+	sigpending(&set);
+	return sigismember(&set, SIGUSR2) == 1 ? 0 : 1;
+}
+
+static void
+test_early_signal(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		_exit(child_keeps_signal());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_early_signal),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_serve_reload_stop),
