@@ -59,7 +59,6 @@ is_hushed(int fd)
 void
 hush_never(int fd)
 {
-	hush(fd, false); /* what is locked stays as it is */
 	if (is_tcp(fd))
 		(void)setsockopt(
 		    fd, SOL_SOCKET, SO_LOCK_FILTER, &(int){ 1 }, sizeof(int));

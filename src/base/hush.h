@@ -2,7 +2,8 @@
 /*
  * Closing a listening TCP socket so that its clients come to no harm: nobody new
  * first, then all who are in its queue, then close.  What is said here is said of
- * the socket, for every process that has it.  The supervisor says it, workers ask.
+ * the socket, for every process that has it.  The
+ * supervisor says it, workers ask, those of another build as well.
  */
 #ifndef CAB_BASE_HUSH_H
 #define CAB_BASE_HUSH_H
@@ -20,7 +21,7 @@ void hush(int fd, bool on);
 /* True from hush to its end. */
 bool is_hushed(int fd);
 
-/* Not now, and never again: somebody goes on with the socket when we do not. */
+/* From now on, for good: somebody goes on with the socket when we do not. */
 void hush_never(int fd);
 
 #endif

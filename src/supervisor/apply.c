@@ -480,15 +480,23 @@ open_listeners(struct apply *apply, struct state *state)
 	return first;
 }
 
-/* From here on they outlive us. */
+/* From here on they outlive us; some are a program's, and never to be hushed. */
 static void
 keep_listeners(struct state *state)
 {
-	for (size_t i = 0; i < state->plan.n_listens; i++)
-		for (size_t k = 0; k < state->places[i].n; k++)
-			listener_keep(state->places[i].v[k],
-			    plan_listen_key(
-				service_of(state, i), listen_of(state, i)));
+	for (size_t i = 0; i < state->plan.n_listens; i++) {
+		const struct cab_service *service = service_of(state, i);
+		uint64_t key = plan_listen_key(service, listen_of(state, i));
+
+		for (size_t k = 0; k < state->places[i].n; k++) {
+			struct listener *listener = state->places[i].v[k];
+
+			if (service->exec != NULL && service->exec->wait &&
+			    listener->passed == NULL)
+				hush_never(listener->fd->fd);
+			listener_keep(listener, key);
+		}
+	}
 }
 
 /* ---- resources -------------------------------------------------------------------- */
@@ -1130,6 +1138,8 @@ apply_inherit(struct apply *apply, const uint32_t *slots, size_t n,
 void
 apply_leave(struct apply *apply)
 {
+	if (apply->next != NULL)
+		hush_dropped(apply, false);
 	state_leave(apply->current);
 	state_leave(apply->next);
 }

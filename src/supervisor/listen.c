@@ -297,13 +297,6 @@ what_it_is(enum cab_listen_kind kind, const struct cab_sockaddr *addr,
 	return what;
 }
 
-/* The program goes on with the socket when its service does not. */
-static bool
-is_taken_over(const struct cab_service *service)
-{
-	return service->exec != NULL && service->exec->wait;
-}
-
 static int
 tune_fd(const struct listener *listener, int fd,
     const struct cab_service *service, char why[LISTEN_WHY])
@@ -319,8 +312,6 @@ tune_fd(const struct listener *listener, int fd,
 	/* systemd chose the backlog and the file of what it passed. */
 	if (listener->passed != NULL)
 		return 0;
-	if (is_taken_over(service))
-		hush_never(fd);
 	if (kinds[listener->kind].type == SOCK_STREAM &&
 	    listen(fd, (int)service->socket.backlog) < 0) {
 		r = -errno;
@@ -422,8 +413,6 @@ listener_open(const struct cab_service *service, const struct cab_listen *listen
 	r = learn_address(fd, listener);
 	if (r < 0)
 		goto fail;
-	if (is_taken_over(service))
-		hush_never(fd);
 	listener->fd = shared_fd_new(fd);
 	fd = -1;
 	if (listener->fd == NULL) {
@@ -450,7 +439,8 @@ service_takes(const struct cab_service *service, int type)
 	if (service->desc != NULL)
 		return (service->desc->transports &
 			   (type == SOCK_STREAM ? CAB_STREAM : CAB_DGRAM)) != 0;
-	return type == SOCK_STREAM || is_taken_over(service);
+	return type == SOCK_STREAM ||
+	    (service->exec != NULL && service->exec->wait);
 }
 
 /* As a listener of ours; the descriptor is the caller's still. */

@@ -269,7 +269,7 @@ close_rest(struct passed_socket *socket)
 		log_info("no longer listening on %s, which the supervisor before "
 			 "had left",
 		    addr);
-		/* Retired workers serve its last clients, and close it last. */
+		/* Workers, who are told to retire next, serve its last clients. */
 		hush(socket->fd, true);
 		passed_drop(socket);
 		return;

@@ -22,7 +22,7 @@ enum store_kind {
 	STORE_KINDS
 };
 
-/* Which number of a name is what.  Other builds read those of LISTENER, too. */
+/* Which number of a name is what.  Other builds read them, too: their form is frozen. */
 enum store_field {
 	STORE_KEY = 0, /* LISTENER: plan_listen_key */
 	STORE_SERIAL = 1,

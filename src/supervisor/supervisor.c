@@ -215,8 +215,8 @@ start_failed(struct supervisor *self, int error)
 	} else if (error == -EADDRINUSE) {
 		/* Those who have the socket must close it, and so must systemd,
 		 * or no start will ever succeed. */
-		roles_retire(self->roles, true);
 		passed_close_rest(&self->passed);
+		roles_retire(self->roles, true);
 		atomic_store(&self->board->daemon.left, 1);
 	}
 	self->status = EXIT_FAILURE;

@@ -465,13 +465,17 @@ on_commit(struct chan_msg *msg)
 
 /*
  * Before sockets are left to others: the kernel may have told us alone of a
- * client that waits.  Not serve_rest, for there may be no end of clients.
+ * client that waits.  Not serve_rest, for where others go on there is no end of
+ * clients; but nobody else comes to one that is hushed, and nobody serves it.
  */
 static void
 serve_ready(struct listener *list)
 {
 	for (struct listener *l = list; l; l = l->next)
-		listener_ready(&self, l);
+		if (l->stream && is_hushed(l->fd))
+			accept_rest(&self, l);
+		else
+			listener_ready(&self, l);
 }
 
 /*
@@ -486,6 +490,8 @@ on_dismiss(struct chan_msg *msg)
 
 	pending_check(m->generation);
 	previous = pending_use();
+	/* Whom we took from these, when dismissed again, we could not serve. */
+	listeners_close(&self.listeners);
 	serve_ready(previous);
 	drain_replaced();
 	listeners_close(&previous);
@@ -539,17 +545,6 @@ on_stop(struct chan_msg *msg)
 	all_each(conn_shutdown);
 }
 
-/* Others do so from now on, except of sockets that go. */
-static void
-serve_last(struct listener *list)
-{
-	for (struct listener *l = list; l; l = l->next)
-		if (l->stream && is_hushed(l->fd))
-			accept_rest(&self, l);
-		else
-			listener_ready(&self, l);
-}
-
 /* Other workers serve in our place: what is open goes on as after a reload. */
 static void
 on_retire(struct chan_msg *msg)
@@ -557,7 +552,7 @@ on_retire(struct chan_msg *msg)
 	(void)msg;
 	if (self.stopping)
 		return;
-	serve_last(self.listeners);
+	serve_ready(self.listeners);
 	self.stopping = true;
 	self.stop_ms = UINT64_MAX;
 	listeners_close(&self.listeners);

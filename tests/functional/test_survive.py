@@ -592,9 +592,10 @@ def test_restart_with_an_overlapping_address(kept):
     for host in ("127.0.0.1", "*"):
         echo["listen"] = f"tcp://{host}:{port}"
         daemon.write([echo])
-        with Load(lambda: echo_once(port)) as load:
+        since = daemon.mark()
+        with Load(lambda: echo_once(port)):
             daemon.restart()
-            load.flow()
+            daemon.wait_log("old worker .* ended", since)
 
 
 TAKER = """
@@ -612,26 +613,28 @@ while True:
 
 
 @pytest.mark.parametrize("how", ["restart", "reload"])
-def test_what_a_program_has_taken_is_dropped(kept, how):
+@pytest.mark.parametrize("first", ["echo", "taker"])
+def test_what_a_program_has_taken_is_dropped(kept, how, first):
     """It goes on with the socket, and with clients who come to it."""
     ports = three()
     taker_port = free_port()
     taker = {"name": "taker", "listen": f"tcp://127.0.0.1:{taker_port}",
-             "protocol": "echo", "timeouts": {"drain": "1h"}}
+             "exec": program(sys.executable, "-c", TAKER, wait=True),
+             "timeouts": {"drain": "1h"}}
+    echo = {**{k: v for k, v in taker.items() if k != "exec"},
+            "protocol": "echo"}
     others = services(*ports)
 
     def taken():
         with tcp(taker_port) as sock:
             assert receive(sock, 5) == b"taken"
 
-    daemon = kept([taker, *others], workers=1, drain=0)
-    del taker["protocol"]
-    taker["exec"] = program(sys.executable, "-c", TAKER, wait=True)
+    daemon = kept([echo if first == "echo" else taker, *others], workers=1,
+                  drain=0)
     daemon.reload([taker, *others])
     taken()
     # Workers take clients from it, too, until it is dropped.
-    del taker["exec"]
-    daemon.reload([dict(taker, protocol="echo"), *others])
+    daemon.reload([echo, *others])
     since = daemon.mark()
     if how == "restart":
         daemon.write(others)

@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "base/hush.h"
 #include "supervisor/listen.h"
 
 #define NOBODY 65534
@@ -646,6 +647,23 @@ test_adopt(void **state)
 	fd_close(socket.fd);
 }
 
+/* A reload that nobody finished may have hushed it. */
+static void
+test_adopt_hushed(void **state)
+{
+	struct cab_service service = a_service();
+	struct passed_socket socket = pass(AF_INET, SOCK_STREAM, false);
+	struct listener *l = NULL;
+
+	(void)state;
+	socket.item = (struct store_item){ STORE_LISTENER, { 1, 1 } };
+	socket.name = (char *)(uintptr_t)"cabinetd-listener.1.1.0.0";
+	hush(socket.fd, true);
+	assert_int_equal(listener_adopt(&service, &socket, &l, why), 0);
+	assert_false(is_hushed(l->fd->fd));
+	listener_unref(l);
+}
+
 static void
 test_adopt_dual(void **state)
 {
@@ -739,6 +757,7 @@ main(void)
 		cmocka_unit_test(test_from_all_addresses_to_one_and_back),
 		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_adopt_hushed),
 		cmocka_unit_test(test_adopt_dual),
 		cmocka_unit_test(test_adopt_of_the_wrong_type),
 		cmocka_unit_test(test_unref_of_nothing),
