@@ -1138,8 +1138,6 @@ apply_inherit(struct apply *apply, const uint32_t *slots, size_t n,
 void
 apply_leave(struct apply *apply)
 {
-	if (apply->next != NULL)
-		hush_dropped(apply, false);
 	state_leave(apply->current);
 	state_leave(apply->next);
 }

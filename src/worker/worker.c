@@ -490,8 +490,6 @@ on_dismiss(struct chan_msg *msg)
 
 	pending_check(m->generation);
 	previous = pending_use();
-	/* Whom we took from these, when dismissed again, we could not serve. */
-	listeners_close(&self.listeners);
 	serve_ready(previous);
 	drain_replaced();
 	listeners_close(&previous);
