@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The floors: for each kind of service the shortest loop that serves the load
- * client, one thread, no more than the system calls.  They have no
- * limits, no timeouts, no checks of what a peer sends and no log: what a real
- * server spends above them is the price of those things.  Loopback only.
+ * client, one thread, no more than the system calls.  They have no limits, no
+ * timeouts, no checks of what a peer sends and no log: what a real server spends
+ * above them is the price of those things.  Loopback only.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

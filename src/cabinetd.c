@@ -64,12 +64,8 @@ open_standard(void)
 static void
 need_channel(const char *title)
 {
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(int);
-
-	if (getsockopt(MSG_ROLE_FD, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-	    getsockopt(MSG_ROLE_FD, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    domain == AF_UNIX && type == SOCK_SEQPACKET)
+	if (fd_socket_option(MSG_ROLE_FD, SOL_SOCKET, SO_DOMAIN) == AF_UNIX &&
+	    fd_socket_option(MSG_ROLE_FD, SOL_SOCKET, SO_TYPE) == SOCK_SEQPACKET)
 		return;
 	fprintf(stderr, "%s: this role is started by cabinetd itself\n", title);
 	exit(EX_USAGE);

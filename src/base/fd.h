@@ -20,6 +20,9 @@ void fd_closep(int *fd);
 int fd_set_nonblock(int fd, int on);
 int fd_set_cloexec(int fd, int on);
 
+/* An option of a socket that is an integer; -1 when fd has no such. */
+int fd_socket_option(int fd, int level, int name);
+
 /* A sealed, read-only memory file holding n bytes; descriptor or -errno. */
 int fd_sealed_memfd(const char *name, const void *data, size_t n);
 

@@ -10,15 +10,13 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
+
 /* Others have other headers, and would lose what is not meant. */
 static bool
 is_tcp(int fd)
 {
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
-	    protocol == IPPROTO_TCP;
+	return fd_socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
 void

@@ -2,8 +2,8 @@
 /*
  * Closing a listening TCP socket so that its clients come to no harm: nobody new
  * first, then all who are in its queue, then close.  What is said here is said of
- * the socket, for every process that has it.  The
- * supervisor says it, workers ask, those of another build as well.
+ * the socket, for every process that has it.  The supervisor says it, workers
+ * ask, those of another build as well.
  */
 #ifndef CAB_BASE_HUSH_H
 #define CAB_BASE_HUSH_H

@@ -83,16 +83,6 @@ link_drop(struct launcher *l, struct link *link)
 
 /* ---- one connection ---------------------------------------------------------------- */
 
-static bool
-is_stream_socket(int fd)
-{
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    type == SOCK_STREAM;
-}
-
 static struct program_service *
 service_of_slot(struct generation *gen, uint32_t slot)
 {
@@ -132,7 +122,7 @@ run_check(const struct program_service *service, uint32_t slot, int fd)
 	if (slot >= BOARD_SERVICES ||
 	    (service->slot != UINT32_MAX && service->slot != slot))
 		return "a connection with the place of another service";
-	if (!is_stream_socket(fd))
+	if (fd_socket_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
 		return "something that is not a connection";
 	return NULL;
 }

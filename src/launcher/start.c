@@ -231,8 +231,7 @@ start_waiting(struct launcher *l, struct waiting *waiting, uint32_t *retry_ms)
 	struct program_service *service = waiting->service;
 	struct cab_sockaddr addr = { .len = sizeof(addr.ss) };
 	struct cab_peer local = { .family = AF_UNSPEC };
-	int type = 0, error = 0;
-	socklen_t len = sizeof(type);
+	int error = 0;
 	struct env_source source = {
 		.service = service->conf, .local = &local, .own = l->environment
 	};
@@ -240,8 +239,9 @@ start_waiting(struct launcher *l, struct waiting *waiting, uint32_t *retry_ms)
 
 	if (getsockname(waiting->source.fd, &addr.sa, &addr.len) == 0)
 		peer_from_sockaddr(&local, &addr.sa, addr.len);
-	getsockopt(waiting->source.fd, SOL_SOCKET, SO_TYPE, &type, &len);
-	source.proto = proto_of(&local, type == SOCK_DGRAM);
+	source.proto = proto_of(&local,
+	    fd_socket_option(waiting->source.fd, SOL_SOCKET, SO_TYPE) ==
+		SOCK_DGRAM);
 	if (!start_spaced(service->state))
 		program = start_program(
 		    l, service, &source, waiting->source.fd, &error);

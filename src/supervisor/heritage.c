@@ -122,11 +122,7 @@ heritage_apply(const struct heritage *heritage, struct apply *apply)
 static bool
 is_channel(int fd)
 {
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    type == SOCK_SEQPACKET;
+	return fd_socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_SEQPACKET;
 }
 
 /* The other descriptor of the same name. */

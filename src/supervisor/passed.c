@@ -34,21 +34,12 @@ static const struct {
 	{ AF_VSOCK, SOCK_STREAM, CAB_VSOCK },
 };
 
-static int
-get_int(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, level, name, &value, &len) < 0 ? -1 : value;
-}
-
 int
 passed_classify(int fd, struct passed_socket *ret)
 {
 	struct passed_socket found = { .fd = fd, .name = ret->name };
-	int domain = get_int(fd, SOL_SOCKET, SO_DOMAIN),
-	    type = get_int(fd, SOL_SOCKET, SO_TYPE);
+	int domain = fd_socket_option(fd, SOL_SOCKET, SO_DOMAIN),
+	    type = fd_socket_option(fd, SOL_SOCKET, SO_TYPE);
 	size_t i = 0;
 
 	while (i < CAB_N(kinds) &&
@@ -56,14 +47,14 @@ passed_classify(int fd, struct passed_socket *ret)
 		i++;
 	if (i == CAB_N(kinds))
 		return -EPROTOTYPE;
-	if (type == SOCK_STREAM && get_int(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+	if (type == SOCK_STREAM && fd_socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
 		return -EPROTOTYPE;
 	found.kind = kinds[i].kind;
 	found.addr.len = sizeof(found.addr.ss);
 	if (getsockname(fd, &found.addr.sa, &found.addr.len) < 0)
 		return -EPROTOTYPE;
 	found.dual = domain == AF_INET6 &&
-	    get_int(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
+	    fd_socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
 	*ret = found;
 	return 0;
 }
