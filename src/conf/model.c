@@ -91,6 +91,12 @@ listen_any_port(const struct cab_listen *listen)
 	    sockaddr_port(&listen->addr) == 0;
 }
 
+bool
+service_waits(const struct cab_service *service)
+{
+	return service->exec != NULL && service->exec->wait;
+}
+
 const struct cab_service *
 conf_find(const struct cab_conf *conf, const char *name)
 {

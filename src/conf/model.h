@@ -129,6 +129,9 @@ void conf_free(struct cab_conf *conf);
 /* True when any free port will do, so that the address alone does not tell two apart. */
 bool listen_any_port(const struct cab_listen *listen);
 
+/* True when its program takes the listening sockets over (exec.wait). */
+bool service_waits(const struct cab_service *service);
+
 const struct cab_service *conf_find(const struct cab_conf *conf, const char *name);
 
 /*

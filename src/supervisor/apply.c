@@ -439,7 +439,7 @@ open_listener(struct apply *apply, struct state *state, size_t index)
 		    "not listening on %s: this host has no IPv6", listen->text);
 		return 0;
 	}
-	if (r == -EADDRINUSE && service->exec != NULL && service->exec->wait)
+	if (r == -EADDRINUSE && service_waits(service))
 		snprintf(why + strlen(why), sizeof(why) - strlen(why),
 		    "; it may be a program of this service itself, from an "
 		    "earlier supervisor: then wait for its end");
@@ -491,8 +491,7 @@ keep_listeners(struct state *state)
 		for (size_t k = 0; k < state->places[i].n; k++) {
 			struct listener *listener = state->places[i].v[k];
 
-			if (service->exec != NULL && service->exec->wait &&
-			    listener->passed == NULL)
+			if (service_waits(service) && listener->passed == NULL)
 				hush_never(listener->fd->fd);
 			listener_keep(listener, key);
 		}
@@ -577,9 +576,7 @@ open_resources(struct apply *apply, struct state *state)
 static bool
 is_for(const struct cab_service *service, bool launcher)
 {
-	if (launcher)
-		return service->exec != NULL;
-	return service->exec == NULL || !service->exec->wait;
+	return launcher ? service->exec != NULL : !service_waits(service);
 }
 
 static int
@@ -775,7 +772,7 @@ park_dropped(struct apply *apply, const struct state *old)
 		const struct cab_service *service = service_of(old, i);
 		uint32_t slot = old->plan.services[old->plan.listens[i].service].slot;
 
-		if (service->exec == NULL || !service->exec->wait)
+		if (!service_waits(service))
 			continue;
 		for (size_t k = 0; k < old->places[i].n; k++)
 			if (old->places[i].v[k]->refs == 1)

@@ -306,7 +306,7 @@ control_explain(struct client *client)
 	}
 	if (!client_service(client, client->request.words[2], &e.service))
 		return;
-	if (e.service.conf->exec != NULL && e.service.conf->exec->wait) {
+	if (service_waits(e.service.conf)) {
 		client_refuse(client, CTL_REFUSED,
 		    "the program of service \"%s\" accepts its clients itself",
 		    e.service.conf->name);

@@ -189,7 +189,7 @@ run_drain(struct client *client)
 		    service.conf->name);
 		return;
 	}
-	if (service.conf->exec != NULL && service.conf->exec->wait) {
+	if (service_waits(service.conf)) {
 		client_refuse(client, CTL_REFUSED,
 		    "the program of service \"%s\" accepts its clients itself: "
 		    "use disable",

@@ -439,8 +439,7 @@ service_takes(const struct cab_service *service, int type)
 	if (service->desc != NULL)
 		return (service->desc->transports &
 			   (type == SOCK_STREAM ? CAB_STREAM : CAB_DGRAM)) != 0;
-	return type == SOCK_STREAM ||
-	    (service->exec != NULL && service->exec->wait);
+	return type == SOCK_STREAM || service_waits(service);
 }
 
 /* As a listener of ours; the descriptor is the caller's still. */
