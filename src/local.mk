@@ -14,7 +14,8 @@ CAB_ARCHIVES = \
 	%reldir%/access/libaccess.a \
 	%reldir%/base/libbase.a
 
-CAB_LIBS = $(LIBCONFIG_LIBS) $(LIBSYSTEMD_LIBS) $(LIBSECCOMP_LIBS) $(LIBCAP_LIBS)
+# Without libsystemd, which the supervisor alone loads (supervisor/libsystemd.c).
+CAB_LIBS = $(LIBCONFIG_LIBS) $(LIBSECCOMP_LIBS) $(LIBCAP_LIBS)
 
 sbin_PROGRAMS += cabinetd
 cabinetd_SOURCES = %reldir%/cabinetd.c

@@ -7,6 +7,8 @@ noinst_LIBRARIES += %reldir%/libsupervisor.a
 	%reldir%/supervisor.h \
 	%reldir%/process.c \
 	%reldir%/process.h \
+	%reldir%/libsystemd.c \
+	%reldir%/libsystemd.h \
 	%reldir%/settings.c \
 	%reldir%/settings.h \
 	%reldir%/confine.c \

@@ -32,6 +32,7 @@
 #include "supervisor/confine.h"
 #include "supervisor/control.h"
 #include "supervisor/heritage.h"
+#include "supervisor/libsystemd.h"
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
 #include "supervisor/orphans.h"
@@ -915,10 +916,17 @@ run_serve(struct supervisor *self)
 {
 	struct reader_result first = { .snapshot_fd = -1 };
 	char why[PASSED_WHY] = "";
+	const char *missing;
 	int r;
 
 	r = block_signals();
 	process_settle();
+	missing = libsystemd_load();
+	if (missing != NULL) {
+		log_event(CAB_LOG_ERR, EVENT_CANNOT_START,
+		    "cannot start without libsystemd (Debian: libsystemd0): %s", missing);
+		return EXIT_FAILURE;
+	}
 	confine_look(&self->confine);
 	if (r == 0)
 		r = passed_collect(&self->passed, why);

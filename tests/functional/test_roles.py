@@ -20,8 +20,8 @@ import pytest
 from harness import (BINARY, PATIENCE, ROOT, SANITIZED, UNPRIVILEGED,
                      DaemonExited, Http, Process, Smtp, base_environment,
                      config_text, descendants, echoes, free_port, in_parallel,
-                     needs_root, program, receive, receive_all, silent, tcp,
-                     udp, unix_stream, wait_until)
+                     needs_root, program, receive, receive_all, run_binary,
+                     run_check, silent, tcp, udp, unix_stream, wait_until)
 
 
 def echo(port, name="echo", **more):
@@ -119,6 +119,36 @@ def test_each_role_has_its_own_address_layout(daemon):
                               os.path.basename(os.readlink(
                                   f"/proc/{process.pid}/exe")))))
     assert len(seen) == 3, "roles share one layout"
+
+
+@needs_root     # to read the maps of a worker
+def test_only_the_supervisor_has_libsystemd(daemon):
+    """What peers can reach has neither it nor the libraries that it brings."""
+    running = daemon(services=[echo(free_port()), cat(free_port())],
+                     workers=1)
+
+    def libraries(process):
+        with open(f"/proc/{process.pid}/maps") as maps:
+            return {os.path.basename(line.split()[-1]).split(".so")[0]
+                    for line in maps if ".so" in line}
+    assert "libsystemd" in libraries(running)
+    for process in running.roles("worker|launcher"):
+        found = libraries(process)
+        assert "libconfig" in found and "libc" in found, process
+        assert not found & {"libsystemd", "liblzma", "libzstd", "liblz4",
+                            "libgcrypt"}, process
+
+
+def test_libsystemd_that_cannot_be_loaded(work):
+    (work / "libsystemd.so.0").write_text("not a library")
+    (work / "c.conf").write_text(config_text([echo(free_port())]))
+    env = {**base_environment(), "LD_LIBRARY_PATH": str(work)}
+    result = run_binary("-c", work / "c.conf", env=env)
+    assert result.returncode == 1
+    assert re.fullmatch(r"cabinetd: err\w*: cannot start without libsystemd "
+                        r"\(Debian: libsystemd0\): .*libsystemd\.so\.0: .*\n", result.err), result.err
+    # Whoever only asks for something does not need it.
+    assert run_check(work / "c.conf", env=env).returncode == 0
 
 
 def test_no_secret_in_the_supervisors_command_line(daemon):

@@ -28,6 +28,7 @@
 #include "ipc/msg.h"
 #include "proto/proto.h"
 #include "supervisor/apply.h"
+#include "supervisor/libsystemd.h"
 
 #define SERVICES_MAX 8
 #define LISTENS_MAX  4
@@ -363,7 +364,7 @@ set_up(void **state)
 	dones = 0;
 	log_set_level(CAB_LOG_ERR - 1);
 	fds_before = open_descriptors();
-	if (sd_event_new(&event) < 0)
+	if (libsystemd_load() != NULL || sd_event_new(&event) < 0)
 		return -1;
 	with_event.event = event;
 	with_event.answer_within = 20000;

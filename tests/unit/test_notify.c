@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/libsystemd.h"
 #include "supervisor/notify.h"
 
 #define PATIENCE UINT64_C(20000000) /* us */
@@ -194,6 +195,13 @@ tear_down(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static int
+set_up_all(void **state)
+{
+	(void)state;
+	return libsystemd_load() != NULL;
+}
+
 int
 main(void)
 {
@@ -206,5 +214,5 @@ main(void)
 		TEST(test_no_watchdog),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up_all, NULL);
 }

@@ -21,6 +21,7 @@
 
 #include "base/fd.h"
 #include "base/hush.h"
+#include "supervisor/libsystemd.h"
 #include "supervisor/passed.h"
 
 static struct cab_listen
@@ -257,6 +258,13 @@ test_collect(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static int
+set_up_all(void **state)
+{
+	(void)state;
+	return libsystemd_load() != NULL;
+}
+
 int
 main(void)
 {
@@ -270,5 +278,5 @@ main(void)
 		cmocka_unit_test(test_nothing),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up_all, NULL);
 }

@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "ipc/chan.h"
 #include "ipc/msg.h"
+#include "supervisor/libsystemd.h"
 #include "supervisor/roles.h"
 
 #define PATIENCE \
@@ -319,7 +320,7 @@ set_up(void **state)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	log_set_level(CAB_LOG_ERR - 1);
 	board_fd = board_create(&board);
-	return board_fd < 0 || sd_event_new(&event) < 0 ||
+	return board_fd < 0 || libsystemd_load() != NULL || sd_event_new(&event) < 0 ||
 	    sd_event_add_signal(event, NULL, SIGCHLD, on_sigchld, NULL) < 0;
 }
 
