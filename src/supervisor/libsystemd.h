@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libsystemd, loaded by the one role that uses it.  Supervisor only: cabinetd
- * is one binary for all roles, and what that is linked with would be in those
- * that face peers too, libsystemd with its compression and cryptography among
- * it. Sources include <systemd/sd-event.h> and call sd_ functions as ever.
+ * is one binary for all roles, so what it is linked with is in those that face
+ * peers too, and libsystemd brings libraries for compression and cryptography.
+ * Whoever calls its functions includes its headers and calls them as ever.
  */
 #ifndef CAB_SUPERVISOR_LIBSYSTEMD_H
 #define CAB_SUPERVISOR_LIBSYSTEMD_H

@@ -924,7 +924,7 @@ run_serve(struct supervisor *self)
 	missing = libsystemd_load();
 	if (missing != NULL) {
 		log_event(CAB_LOG_ERR, EVENT_CANNOT_START,
-		    "cannot start without libsystemd (Debian: libsystemd0): %s", missing);
+		    "cannot use libsystemd (Debian: libsystemd0): %s", missing);
 		return EXIT_FAILURE;
 	}
 	confine_look(&self->confine);

@@ -6,6 +6,8 @@ check_LIBRARIES += %reldir%/libsupport.a
 %canon_reldir%_libsupport_a_SOURCES = \
 	%reldir%/conf_fake.c \
 	%reldir%/conf_fake.h \
+	%reldir%/events.c \
+	%reldir%/events.h \
 	%reldir%/http_client.c \
 	%reldir%/http_client.h \
 	%reldir%/launch.c \

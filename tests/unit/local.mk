@@ -14,7 +14,7 @@ UNIT_CONF = $(UNIT_SUPPORT) src/conf/libconf.a src/access/libaccess.a \
 
 # Twice, because the archives of the roles need each other.
 LDADD = $(UNIT_SUPPORT) $(CAB_ARCHIVES) $(UNIT_SUPPORT) $(CAB_ARCHIVES) \
-	$(CMOCKA_LIBS) $(CAB_LIBS) $(LIBSYSTEMD_LIBS)
+	$(CMOCKA_LIBS) $(CAB_LIBS)
 
 UNIT_TESTS = \
 	%reldir%/test_buf \

@@ -29,6 +29,7 @@
 #include "proto/proto.h"
 #include "supervisor/apply.h"
 #include "supervisor/libsystemd.h"
+#include "tests/support/events.h"
 
 #define SERVICES_MAX 8
 #define LISTENS_MAX  4
@@ -567,7 +568,7 @@ test_a_role_that_hangs(void **state)
 	add_tcp(&a, "127.0.0.1", 0);
 	begin(&a);
 	while (told.killed == 0)
-		assert_true(sd_event_run(event, PATIENCE) > 0);
+		assert_true(events_run(event, PATIENCE) > 0);
 	assert_true(apply_busy(apply));
 	answer();
 	assert_int_equal(result.error, 0);
@@ -575,7 +576,7 @@ test_a_role_that_hangs(void **state)
 	add_tcp(&b, "127.0.0.1", 0);
 	begin(&b);
 	while (dones == 1)
-		assert_true(sd_event_run(event, PATIENCE) > 0);
+		assert_true(events_run(event, PATIENCE) > 0);
 	assert_int_equal(told.killed, 3);
 	assert_int_equal(result.error, -ETIMEDOUT);
 	assert_non_null(strstr(findings, "worker 0 does not answer"));

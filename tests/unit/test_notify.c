@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "supervisor/libsystemd.h"
 #include "supervisor/notify.h"
+#include "tests/support/events.h"
 
 #define PATIENCE UINT64_C(20000000) /* us */
 
@@ -134,16 +135,16 @@ test_watchdog(void **state)
 	assert_non_null(watchdog);
 	healthy = true;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_true(sd_event_run(event, PATIENCE) > 0);
+		assert_true(events_run(event, PATIENCE) > 0);
 		assert_string_equal(next_note(), "WATCHDOG=1");
 	}
 	healthy = false;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_true(sd_event_run(event, PATIENCE) > 0);
+		assert_true(events_run(event, PATIENCE) > 0);
 		assert_string_equal(next_note(), "");
 	}
 	healthy = true;
-	assert_true(sd_event_run(event, PATIENCE) > 0);
+	assert_true(events_run(event, PATIENCE) > 0);
 	assert_string_equal(next_note(), "WATCHDOG=1");
 	notify_watchdog_free(watchdog);
 	sd_event_unref(event);

@@ -30,6 +30,7 @@
 #include "ipc/msg.h"
 #include "supervisor/libsystemd.h"
 #include "supervisor/roles.h"
+#include "tests/support/events.h"
 
 #define PATIENCE \
 	UINT64_C(20000000) /* us without any event before a test fails */
@@ -242,7 +243,7 @@ on_sigchld(sd_event_source *source, const struct signalfd_siginfo *info, void *a
 #define turn_until(condition)                                      \
 	do {                                                       \
 		while (!(condition))                               \
-			if (sd_event_run(event, PATIENCE) <= 0)    \
+			if (events_run(event, PATIENCE) <= 0)      \
 				fail_msg("never: %s", #condition); \
 	} while (0)
 
