@@ -19,6 +19,7 @@ from packages import Unavailable
 from servers import Failure, Load, Place, Server, end_strays
 
 SMALL = 1024                    # the small file
+MIDDLE = 64 << 10               # the one that no cache has
 LARGE = 1 << 20                 # the large one
 COUNTS = (1, 1000, 2000, 4000)    # of services
 RELOADS = 5                     # with each of these, one more service each time
@@ -338,6 +339,9 @@ CASES = (
           "HTTP keep-alive, 1 KiB file, 64 connections", cpu(1.10)),
     speed("http-close", "http", "http-close", "--connections 64 --path /ok",
           "http-close", "HTTP, a connection each", cpu(0.90)),
+    speed("http-64k", "http", "http-keepalive",
+          "--connections 16 --path /middle.bin", "http-file",
+          "HTTP keep-alive, 64 KiB file, 16 connections", window=0.5),
     speed("http-1m", "http", "http-keepalive",
           "--connections 16 --path /large.bin", "http-file",
           "HTTP keep-alive, 1 MiB file, 16 connections", cpu(1.00),

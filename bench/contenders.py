@@ -37,9 +37,10 @@ def run(place, case, command, **more):
 
 
 def start_floor(place, case):
-    large = os.path.join(place.bench.www, "large.bin")
+    path = re.search(r"--path /(\S+)", case.args)
+    file = os.path.join(place.bench.www, path.group(1) if path else "ok")
     return run(place, case, [
-        place.bench.path("bench/floor"), "--file", large, *case.floor.split(),
+        place.bench.path("bench/floor"), "--file", file, *case.floor.split(),
         place.address(case.service)])
 
 

@@ -71,6 +71,15 @@ uint64_t cab_id(const struct cab_conn *conn);            /* unique while the dae
 uint64_t cab_now_ms(void);                               /* monotonic, cached */
 bool cab_replaced(const struct cab_conn *conn); /* its service has been changed or dropped: better no further exchange */
 
+/*
+ * True within a batch, in which the worker goes through what has come for
+ * several connections: over is called at its end, once, so that what was found
+ * out for one of them can serve the others and is gone then.  It has no
+ * connection, so it may call nothing of this file.  False outside a batch, or
+ * when another function is to be called at its end.
+ */
+bool cab_batch(struct cab_conn *conn, void (*over)(void));
+
 /* ---- control ---- */
 
 /* Calls expired(conn, CAB_EXPIRED_DEADLINE) once after ms milliseconds unless changed; 0 clears. */

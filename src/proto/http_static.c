@@ -4,7 +4,7 @@
  * answered from memory without a single system call for it; the path is
  * followed again once a second to see whether it still leads there.  It must
  * never promise bytes that it cannot send: a length is what fstat(2) said of
- * the descriptor that is sent from.
+ * the open file that is sent from.
  */
 #include "proto/http_static.h"
 
@@ -18,6 +18,7 @@
 #include "proto/http_cache.h"
 #include "proto/http_cond.h"
 #include "proto/http_file.h"
+#include "proto/http_share.h"
 
 #define RECHECK_MS 1000 /* how long an entry is believed */
 
@@ -312,7 +313,7 @@ http_static(struct http_turn *turn)
 		reply_entry(turn, e);
 		return;
 	}
-	r = http_file_open(service->root, turn->path, service->opts, &file);
+	r = http_share_open(turn, &file);
 	if (e && r == 0 && same_file(&file, &e->file)) {
 		fd_close(file.fd);
 		e->checked_ms = cab_now_ms();

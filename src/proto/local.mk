@@ -30,6 +30,8 @@ noinst_LIBRARIES += %reldir%/libproto.a
 	%reldir%/http_reply.h \
 	%reldir%/http_route.c \
 	%reldir%/http_route.h \
+	%reldir%/http_share.c \
+	%reldir%/http_share.h \
 	%reldir%/http_static.c \
 	%reldir%/http_static.h \
 	%reldir%/smtp.c \

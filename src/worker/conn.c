@@ -502,6 +502,9 @@ engine_batch_end(struct conn_engine *engine)
 			conn_park(conn);
 		}
 	}
+	if (batch->over)
+		batch->over();
+	batch->over = NULL;
 	batch->open = false;
 	batch->n = 0;
 	batch->n_in = batch->n_bytes = 0;

@@ -125,6 +125,17 @@ cab_now_ms(void)
 	return clock_ms();
 }
 
+bool
+cab_batch(struct cab_conn *conn, void (*over)(void))
+{
+	struct conn_batch *batch = &conn->running->engine->batch;
+
+	if (!batch->open || (batch->over && batch->over != over))
+		return false;
+	batch->over = over;
+	return true;
+}
+
 void
 cab_deadline(struct cab_conn *conn, uint64_t ms)
 {

@@ -67,9 +67,10 @@ struct conn_transport {
 	/* more: a file or the end follows at once.  Bytes taken, -EAGAIN or -errno. */
 	ssize_t (*send)(struct cab_conn *conn, const struct iovec *iov,
 	    int n_iov, bool more);
-	/* Bytes taken (0: the file ended early), -EAGAIN or -errno. */
-	ssize_t (*send_file)(
-	    struct cab_conn *conn, int fd, off_t offset, size_t n);
+	/* Bytes taken (0: the file ended early), perhaps no more than should leave
+	 * in one turn, -EAGAIN or -errno.  before: bytes just sent with more. */
+	ssize_t (*send_file)(struct cab_conn *conn, int fd, off_t offset,
+	    size_t n, size_t before);
 	void (*half_close)(struct cab_conn *conn);
 	void (*close)(struct cab_conn *conn);
 	/* Report readiness for these (CONN_IN | CONN_OUT) from now on. 0 or -errno. */
@@ -94,6 +95,8 @@ struct cab_conn {
 	bool no_more : 1; /* the peer said that it sends nothing more */
 	bool kept : 1; /* its reply is in the batch: no step before that has left */
 	bool fault : 1;  /* a write could not be kept */
+	bool pace_known : 1; /* the transport's: paced has been found out */
+	bool paced : 1; /* ... by the kernel: bursts do harm */
 	bool linger : 1; /* drain input before closing */
 	bool expired : 1; /* a timeout has struck: only deadline_ms counts from now on */
 	int fd;
@@ -137,6 +140,7 @@ struct out_chunk {
  */
 struct conn_batch {
 	bool open; /* between engine_batch_begin and _end */
+	void (*over)(void); /* for engine_batch_end to call, or NULL */
 	unsigned n;
 	size_t n_in, n_bytes; /* of the read buffer and of the copy area, in use by them */
 	struct {

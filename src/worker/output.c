@@ -18,13 +18,6 @@
 #include "worker/service.h"
 
 #define PRINTF_MAX 2048 /* most bytes of one cab_printf, a NUL included */
-/*
- * Most bytes of a file that leave in one turn, so that others get theirs.  What
- * a socket buffer takes may be megabytes, and under a congestion control that
- * paces (BBR) many such bursts side by side are measured as slow paths: each
- * then leaves by timers of its own, at twice the cost.
- */
-#define FILE_TURN (512 * 1024)
 
 static struct conn_stage *
 stage_of(const struct cab_conn *conn)
@@ -114,12 +107,6 @@ count_sent(struct cab_conn *conn, ssize_t sent)
 	conn->active_ms = clock_ms();
 }
 
-static size_t
-file_part(const struct out_item *item)
-{
-	return item->n < FILE_TURN ? item->n : FILE_TURN;
-}
-
 /* Sends one item of memory, as most replies are; the same results as send_items. */
 static int
 send_one(struct cab_conn *conn, struct out_item *item, bool more)
@@ -143,6 +130,8 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool mor
 {
 	const struct conn_transport *transport = conn->running->engine->transport;
 
+	size_t before = 0;
+
 	for (unsigned i = 0; i < n;) {
 		unsigned run = 0;
 		ssize_t sent;
@@ -155,12 +144,13 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool mor
 			    more || i + run < n);
 		else
 			sent = transport->send_file(conn, items[i]->fd,
-			    items[i]->offset, file_part(items[i]));
+			    items[i]->offset, items[i]->n, before);
 		if (sent < 0)
 			return (int)sent;
 		if (sent == 0 && !run && items[i]->n)
 			return -EIO; /* the file shrank: what was promised cannot be sent */
 		count_sent(conn, sent);
+		before = run ? (size_t)sent : 0;
 		for (size_t left = (size_t)sent; i < n;) {
 			size_t take = left < items[i]->n ? left : items[i]->n;
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sockets under the connection engine: system calls and nothing else.  Workers.
+ * Sockets under the connection engine: system calls, and how much is handed to
+ * one.  Workers.
  */
 #include "config.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -15,6 +19,16 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "worker/transport.h"
+
+/*
+ * Most bytes of a file that leave in one turn, so that others get theirs.  What
+ * a socket buffer takes may be megabytes.  Where the congestion control paces,
+ * many such bursts side by side look like slow paths to it: each then leaves by
+ * timers of its own, at twice the cost.  So does one with a short segment within,
+ * hence a turn there has whole ones, of 64 KiB, the head of a reply included.
+ */
+#define FILE_TURN  (1024 * 1024)
+#define PACED_TURN (256 * 1024)
 
 static int engine_epoll = -1;
 
@@ -59,9 +73,37 @@ socket_send(struct cab_conn *conn, const struct iovec *iov, int n_iov, bool more
 	return result(sendmsg(conn->fd, &mh, flags));
 }
 
-static ssize_t
-socket_send_file(struct cab_conn *conn, int fd, off_t offset, size_t n)
+/* BBR, of any version, does. */
+static bool
+is_paced(struct cab_conn *conn)
 {
+	char name[16] = "";
+	socklen_t len = sizeof(name);
+
+	if (conn->pace_known)
+		return conn->paced;
+	conn->pace_known = true;
+	conn->paced = getsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, name,
+			  &len) == 0 &&
+	    strncmp(name, "bbr", 3) == 0;
+	return conn->paced;
+}
+
+static size_t
+file_turn(struct cab_conn *conn, size_t n, size_t before)
+{
+	size_t most = FILE_TURN;
+
+	if (before + n > PACED_TURN && is_paced(conn))
+		most = PACED_TURN - before % PACED_TURN;
+	return n < most ? n : most;
+}
+
+static ssize_t
+socket_send_file(
+    struct cab_conn *conn, int fd, off_t offset, size_t n, size_t before)
+{
+	n = file_turn(conn, n, before);
 	return result(sendfile(conn->fd, fd, &offset, n));
 }
 

@@ -33,8 +33,9 @@
 #include "worker/transport.h"
 #include "worker/worker.h"
 
-/* Descriptors that are not connections: channel, epoll, links, log, files being opened. */
-#define RESERVED_FDS 48
+/* Descriptors that are not connections: channel, epoll, links, log, files being
+ * opened, those that are shared while a batch lasts (proto/http_share.c). */
+#define RESERVED_FDS 52
 /* Served even where the limit leaves no room for them by that count. */
 #define FEWEST_CONNECTIONS 16
 /* How soon to look again whether the launcher has taken what it was sent. */

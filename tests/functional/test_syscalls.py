@@ -22,6 +22,7 @@ import pytest
 
 from harness import (ROOT, Process, echoes, free_port, program, receive,
                      receive_all, tcp, udp, wait_until)
+from test_survive import kept
 
 ROUNDS = 16
 CLIENTS = 64
@@ -224,24 +225,92 @@ def test_http_connection_each(serve, work):
     judge(calls, ROUNDS * CLIENTS, 4)
 
 
-def test_http_large_file(serve, work):
+def controlled(control):
+    """A listening socket with this congestion control, as systemd passes it."""
+    web = socket.create_server(("127.0.0.1", 0))
+    try:
+        web.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION,
+                       control.encode())
+    except FileNotFoundError:
+        web.close()
+        pytest.skip(f"this kernel has no {control}")
+    return web
+
+
+@pytest.mark.parametrize("control, part", [("reno", 1 << 20),
+                                           ("bbr", 256 << 10)])
+def test_http_large_file(kept, work, control, part):
     """
     recv, open, fstat, send of the head, sendfile in parts, close; the parts
-    are so large that a mebibyte is two, and between them others are served.
+    are as large as suits the congestion control, which is asked for once.
     """
+    size = 4 * part
     (work / "www").mkdir()
-    (work / "www/large.bin").write_bytes(b"x" * (1 << 20))
-    port, pid = serve(protocol="http", http={"root": work / "www"})
-    with tcp(port) as client, Calls(pid, work / "calls") as calls:
-        for _ in range(ROUNDS):
-            client.sendall(get("/large.bin"))
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += client.recv(65536)
-            receive(client, (1 << 20) - len(head.split(b"\r\n\r\n", 1)[1]))
+    (work / "www/large.bin").write_bytes(b"x" * size)
+    with controlled(control) as web:
+        daemon = kept([{"name": "counted", "listen": "systemd://web",
+                        "protocol": "http", "http": {"root": work / "www"}}],
+                      workers=1, room=0, extra=[("web", web.fileno())])
+        pid = daemon.workers()[0].pid
+        with tcp(web.getsockname()[1]) as client, \
+                Calls(pid, work / "calls") as calls:
+            for _ in range(ROUNDS):
+                client.sendall(get("/large.bin"))
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(65536)
+                receive(client, size - len(head.split(b"\r\n\r\n", 1)[1]))
     text = calls.path.read_text("utf-8", "replace")
     asked = [int(n) for n in re.findall(r"sendfile\(.*, (\d+)\) +=", text)]
-    assert len(asked) >= 2 * ROUNDS and max(asked) <= 512 * 1024, text[-3000:]
+    assert len(asked) >= 4 * ROUNDS and max(asked) == part, text[-3000:]
+    assert text.count("TCP_CONGESTION") == 1, text[-3000:]
+    heads = [int(n) for n in re.findall(r"MSG_MORE.* = (\d+)$", text, re.M)]
+    assert len(heads) == ROUNDS
+    if control == "bbr":    # the first with the head
+        assert asked[0] + heads[0] == part, text[:3000]
+
+
+def test_http_shared_file(serve, work):
+    """
+    recv, send of the head, sendfile, and a descriptor of one's own; open and
+    fstat twice for those that ask for the same in one batch.
+    """
+    (work / "www").mkdir()
+    (work / "www/middle.bin").write_bytes(b"x" * (40 << 10))
+    port, pid = serve(protocol="http", http={"root": work / "www"})
+    length = reply_length(port, get("/middle.bin"))
+    calls = persistent(port, pid, work, get("/middle.bin"), length)
+    counts = calls.count()
+    operations = ROUNDS * CLIENTS
+    assert counts["sendto"] == operations, counts
+    assert 0 < counts["openat2"] <= operations / 6, counts
+    judge(calls, operations, 5 + 3 / 6)
+
+
+def test_http_files_of_one_batch(daemon, work):
+    """What is shared is of the same service, and of the same path."""
+    ports = [free_port(), free_port()]
+    names = [f"{n}.bin" for n in range(12)] + [200 * "x" + "/" + 100 * "y"]
+    for port in ports:
+        for name in names:
+            (work / str(port) / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / str(port) / name).write_text(
+                f"{port} {name[-9:]} ".ljust(40 << 10))
+    running = daemon(workers=1, services=[
+        {"name": f"web{port}", "listen": f"tcp://127.0.0.1:{port}",
+         "protocol": "http", "http": {"root": work / str(port)}}
+        for port in ports])
+    asked = [(port, name) for name in names for port in ports] * 3
+    for batch in asked, sorted(asked), asked[:8] * 8:
+        with contextlib.ExitStack() as stack:
+            clients = [(stack.enter_context(tcp(port)), port, name)
+                       for port, name in batch]
+            with stopped(running.workers()[0].pid):
+                for client, port, name in clients:
+                    client.sendall(get("/" + name, "Connection: close"))
+            for client, port, name in clients:
+                body = receive_all(client).split(b"\r\n\r\n", 1)[1].decode()
+                assert body == f"{port} {name[-9:]} ".ljust(40 << 10)
 
 
 def test_pipelined_requests_take_turns(serve, work):

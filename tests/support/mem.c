@@ -116,12 +116,14 @@ mem_send(struct cab_conn *conn, const struct iovec *iov, int n_iov, bool more)
 }
 
 static ssize_t
-mem_send_file(struct cab_conn *conn, int fd, off_t offset, size_t n)
+mem_send_file(
+    struct cab_conn *conn, int fd, off_t offset, size_t n, size_t before)
 {
 	struct mem_conn *m = mem_of(conn);
 	char part[4096];
 	ssize_t got;
 
+	(void)before;
 	if (m->reset)
 		return -EPIPE;
 	if (m->window == 0)

@@ -725,6 +725,74 @@ greet_opened(struct cab_conn *conn)
 	return CAB_READ;
 }
 
+static unsigned n_over, n_other;
+static bool got, got_other;
+
+static void
+count_over(void)
+{
+	n_over++;
+}
+
+static void
+count_other(void)
+{
+	n_other++;
+}
+
+static enum cab_verdict
+asking_expired(struct cab_conn *conn, enum cab_expiry why)
+{
+	(void)why;
+	got = cab_batch(conn, count_over);
+	return CAB_DROP;
+}
+
+static enum cab_verdict
+asking_input(struct cab_conn *conn)
+{
+	const char *p;
+
+	assert_int_equal(n_over, 0);
+	got = cab_batch(conn, count_over);
+	got_other = cab_batch(conn, count_other);
+	cab_consume(conn, cab_peek(conn, &p));
+	return CAB_READ;
+}
+
+static const struct cab_proto asking_like = {
+	.desc = { .name = "asking-like", .transports = CAB_STREAM },
+	.input = asking_input,
+	.expired = asking_expired,
+};
+
+static void
+end_of_a_batch_is_told_once(void **state)
+{
+	struct mem_service *s = mem_service_new(&asking_like, NULL, NULL, -1);
+	struct mem_conn *c[3];
+
+	(void)state;
+	n_over = n_other = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		c[i] = mem_open(s);
+		mem_bring(c[i], "x", 1);
+	}
+	mem_turn(s);
+	assert_true(got);
+	assert_false(got_other);
+	assert_int_equal(n_over, 1);
+	/* Nor is this a batch. */
+	mem_shutdown(c[0]);
+	assert_false(got);
+	mem_turn(s);
+	assert_int_equal(n_over, 1);
+	assert_int_equal(n_other, 0);
+	for (unsigned i = 0; i < 3; i++)
+		mem_free(c[i]);
+	mem_service_free(s);
+}
+
 static void
 connection_that_cannot_be_watched_is_closed(void **state)
 {
@@ -769,6 +837,7 @@ main(void)
 		cmocka_unit_test(end_waits_for_pipelined_requests),
 		cmocka_unit_test(replies_of_a_turn_leave_together),
 		cmocka_unit_test(kept_reply_may_be_stuck_or_lost),
+		cmocka_unit_test(end_of_a_batch_is_told_once),
 		cmocka_unit_test(connection_that_cannot_be_watched_is_closed),
 	};
 

@@ -877,6 +877,150 @@ test_cache_bounded(void **state)
 	http_cache_free(NULL);
 }
 
+/* ---- files that several ask for at once ---- */
+
+#define ASKERS 4
+
+static int statuses[ASKERS];
+
+/* All ask at once; whoever gets a file gets it whole, all of it these bytes. */
+static void
+ask_together(const char *const targets[], char filled_with)
+{
+	struct mem_conn *conns[ASKERS];
+	struct http_reply reply;
+	struct cab_slice out;
+	char text[100];
+
+	for (size_t i = 0; i < ASKERS; i++) {
+		int n = snprintf(text, sizeof(text),
+		    "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[i]);
+
+		conns[i] = mem_open(service);
+		mem_bring(conns[i], text, (size_t)n);
+	}
+	for (size_t i = 0; i < 1 + BIG / 4096; i++)
+		mem_turn(service);
+	for (size_t i = 0; i < ASKERS; i++) {
+		out.p = mem_output(conns[i], &out.n);
+		assert_true(client_next(&out, false, &reply));
+		assert_int_equal(out.n, 0);
+		statuses[i] = reply.status;
+		for (size_t k = 0; reply.status == 200 && k < reply.body.n; k++)
+			assert_int_equal(reply.body.p[k], filled_with);
+		mem_free(conns[i]);
+	}
+}
+
+static void
+replace_filled(const char *name, char with, size_t n)
+{
+	memset(kept, with, n);
+	kept[n] = '\0';
+	replace(name, kept);
+}
+
+static void
+test_shared(void **state)
+{
+	static const char *const targets[ASKERS] = { "/shared", "/shared",
+		"/a-shared", "/shared" };
+	int before = dup(STDIN_FILENO);
+
+	(void)state;
+	close(before);
+	for (char c = 'a'; c < 'd'; c++) {
+		/* Never what another turn has found. */
+		replace_filled("root/shared", c, BIG - (size_t)c);
+		replace_filled("root/a-shared", c, BIG - 10 * (size_t)c);
+		ask_together(targets, c);
+		for (size_t i = 0; i < ASKERS; i++)
+			assert_int_equal(statuses[i], 200);
+		assert_int_equal(unlink(at("root/shared")), 0);
+		ask_together(targets, c);
+		for (size_t i = 0; i < ASKERS; i++)
+			assert_int_equal(
+			    statuses[i], strstr(targets[i], "a-") ? 200 : 404);
+	}
+	/* Nothing is left open. */
+	assert_int_equal(dup(STDIN_FILENO), before);
+	close(before);
+}
+
+/* Whatever is asked of a shared file is answered as if it were not. */
+static void
+test_shared_all_replies(void **state)
+{
+	static const char *const asked[] = {
+		"GET /shared HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\nRange: bytes=100-50000\r\n\r\n",
+		"HEAD /shared HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\nRange: bytes=-10\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\nIf-Match: \"x\"\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\nRange: bytes=70000-\r\n\r\n",
+		"GET /shared-dir HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared-dir/ HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared-dir/ HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared-dir/index.html HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /shared HTTP/1.1\r\nHost: a\r\n\r\n",
+	};
+	struct mem_conn *alone[CAB_N(asked)], *together[CAB_N(asked)];
+	struct cab_slice a, b;
+
+	(void)state;
+	put_bytes("root/shared", big, 60000);
+	put_dir("root/shared-dir");
+	put_bytes("root/shared-dir/index.html", big, 50000);
+	for (size_t i = 0; i < CAB_N(asked); i++) {
+		alone[i] = mem_open(service);
+		mem_feed(alone[i], asked[i], strlen(asked[i]));
+	}
+	for (size_t i = 0; i < CAB_N(asked); i++) {
+		together[i] = mem_open(service);
+		mem_bring(together[i], asked[i], strlen(asked[i]));
+	}
+	for (size_t i = 0; i < 1 + 60000 / 4096 + 1; i++)
+		mem_turn(service);
+	for (size_t i = 0; i < CAB_N(asked); i++) {
+		a.p = mem_output(alone[i], &a.n);
+		b.p = mem_output(together[i], &b.n);
+		assert_true(a.n > 0);
+		assert_int_equal(a.n, b.n);
+		assert_memory_equal(a.p, b.p, a.n);
+		mem_free(alone[i]);
+		mem_free(together[i]);
+	}
+}
+
+/* As many are served as there are descriptors for: none is kept back from them. */
+static void
+test_shared_without_descriptors(void **state)
+{
+	static const char *const same[ASKERS] = { "/shared", "/shared",
+		"/shared", "/shared" };
+	static const char *const two[ASKERS] = { "/shared", "/shared",
+		"/a-shared", "/a-shared" };
+	int next = dup(STDIN_FILENO);
+	struct rlimit old, few;
+
+	(void)state;
+	close(next);
+	replace_filled("root/shared", 'a', BIG);
+	replace_filled("root/a-shared", 'a', BIG);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	for (size_t k = 0; k < 2 * ASKERS; k++) {
+		size_t spare = 1 + k / 2;
+
+		few = (struct rlimit){ (rlim_t)next + spare, old.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		ask_together(k % 2 ? same : two, 'a');
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		for (size_t i = 0; i < ASKERS; i++)
+			assert_int_equal(statuses[i], i < spare ? 200 : 503);
+	}
+}
+
 /* ---- pieces ---- */
 
 static void
@@ -984,6 +1128,9 @@ main(void)
 		T(test_cache_off),
 		T(test_cache_all_replies),
 		T(test_cache_bounded),
+		T(test_shared),
+		T(test_shared_all_replies),
+		T(test_shared_without_descriptors),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_mime),
 		cmocka_unit_test(test_probe),
