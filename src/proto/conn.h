@@ -75,8 +75,8 @@ bool cab_replaced(const struct cab_conn *conn); /* its service has been changed 
  * True within a batch, in which the worker goes through what has come for
  * several connections: over is called at its end, once, so that what was found
  * out for one of them can serve the others and is gone then.  It has no
- * connection, so it may call nothing of this file.  False outside a batch, or
- * when another function is to be called at its end.
+ * connection, so it may call nothing of this file.  False outside a batch (one
+ * event alone is none), or when another function is to be called at its end.
  */
 bool cab_batch(struct cab_conn *conn, void (*over)(void));
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The files that the requests of a batch share.  Workers.  To follow a path and
- * to look at the file costs a third of a reply of 64 KiB.  The first request
+ * to look at the file costs a quarter of a reply of 64 KiB.  The first request
  * for a file leaves its path here, the second a copy of its descriptor, the
  * others take copies of that.  It must never keep a descriptor back from a
- * request that cannot get another.
+ * request that cannot open its file.
  */
 #include "proto/http_share.h"
 
@@ -52,15 +52,20 @@ find(const struct http_turn *turn)
 	return NULL;
 }
 
+static bool
+worth_sharing(const struct http_file *file)
+{
+	return file->size >= SHARED_SIZE_MIN && file->size <= SHARED_SIZE_MAX;
+}
+
 /* Somebody asks for this file: perhaps not the last in this batch. */
 static void
 note(struct http_turn *turn, const struct http_file *file)
 {
 	struct shared *s = &shared[n_shared];
 
-	if (file->size < SHARED_SIZE_MIN || file->size > SHARED_SIZE_MAX ||
-	    n_shared == SHARED_MAX || turn->path.n > sizeof(s->path) ||
-	    !cab_batch(turn->conn, forget))
+	if (!worth_sharing(file) || n_shared == SHARED_MAX ||
+	    turn->path.n > sizeof(s->path) || !cab_batch(turn->conn, forget))
 		return;
 	s->service = turn->service;
 	s->file.fd = -1;
@@ -79,6 +84,8 @@ copy(int fd)
 static void
 share(struct shared *s, const struct http_file *file)
 {
+	if (!worth_sharing(file))
+		return;
 	s->file = *file;
 	s->file.fd = copy(file->fd);
 }

@@ -2,9 +2,8 @@
 /*
  * A file that several of the requests in one batch of events ask for is opened
  * and looked at for some of them only.  Nothing is believed, and nothing stays
- * open, beyond the batch: so a request can get what was there a few
- * milliseconds before it came, if it came while the batch was dealt with.
- * Workers.
+ * open, beyond the batch; but a client that comes during it can get what was
+ * there at its start.  Workers.
  */
 #ifndef CAB_PROTO_HTTP_SHARE_H
 #define CAB_PROTO_HTTP_SHARE_H

@@ -407,7 +407,8 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 	    burst_size(&listener->burst);
 	unsigned taken = 0;
 
-	while (taken < batch && !listener->paused) {
+	while (taken < batch && !listener->paused &&
+	    !engine_has_sent_much(&worker->engine)) {
 		if (worker->engine.n_open >= worker->max_connections) {
 			worker->at_capacity = true;
 			listeners_pause(worker, PAUSE_CAPACITY, false);
@@ -419,7 +420,7 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 			break;
 		taken++;
 	}
-	if (!listener->paused)
+	if (!listener->paused && !engine_has_sent_much(&worker->engine))
 		burst_took(&listener->burst, batch, taken);
 	listener->in_a_row += taken;
 	if (taken > 0 && !listener->paused &&

@@ -67,8 +67,9 @@ struct conn_transport {
 	/* more: a file or the end follows at once.  Bytes taken, -EAGAIN or -errno. */
 	ssize_t (*send)(struct cab_conn *conn, const struct iovec *iov,
 	    int n_iov, bool more);
-	/* Bytes taken (0: the file ended early), perhaps no more than should leave
-	 * in one turn, -EAGAIN or -errno.  before: bytes just sent with more. */
+	/* Bytes taken (0: the file ended early), -EAGAIN or -errno.  No more than
+	 * should leave in one turn, the rest in later ones.  before: bytes that
+	 * were just sent with more. */
 	ssize_t (*send_file)(struct cab_conn *conn, int fd, off_t offset,
 	    size_t n, size_t before);
 	void (*half_close)(struct cab_conn *conn);
@@ -175,6 +176,7 @@ struct conn_engine {
 	struct conn_view view;
 	struct conn_batch batch;
 	char *in; /* the batch's bytes, then CONN_STASH_MAX + CONN_READ_SIZE */
+	size_t file_bytes; /* sent since its owner has last cleared this */
 	unsigned lingering, max_lingering; /* the owner may lower the bound */
 	uint32_t n_open; /* connections, lingering ones included */
 	bool retired_idle; /* set: the last connection of a service that is not current has gone */
@@ -190,6 +192,18 @@ struct conn_engine {
 int engine_init(struct conn_engine *engine,
     const struct conn_transport *transport, uint64_t first_id);
 void engine_release(struct conn_engine *engine);
+
+/*
+ * Files may come from a slow disk, during which nobody else is served and the
+ * worker seems to hang: enough of them before it shows that it does not.
+ */
+#define FILE_BYTES_MUCH (8 * 1024 * 1024)
+
+static inline bool
+engine_has_sent_much(const struct conn_engine *engine)
+{
+	return engine->file_bytes >= FILE_BYTES_MUCH;
+}
 
 /* Around readiness of several connections, each once: what they reply may leave
  * together with the end.  Connections may be gone afterwards. */

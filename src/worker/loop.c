@@ -125,21 +125,26 @@ static void
 beat(struct cab_worker *worker)
 {
 	clock_tick();
+	worker->engine.file_bytes = 0;
 	atomic_store_explicit(&worker->board->roles[worker->slot].beat_ms,
 	    clock_ms(), memory_order_relaxed);
 }
 
-static void
+/* How many of the n were dealt with. */
+static int
 dispatch_batch(struct cab_worker *worker, const struct epoll_event events[],
     int n, struct turn *turn)
 {
+	int i;
+
 	if (n > BATCH_MAX)
 		n = BATCH_MAX;
 	if (n > 1)
 		engine_batch_begin(&worker->engine);
-	for (int i = 0; i < n; i++)
+	for (i = 0; i < n && !engine_has_sent_much(&worker->engine); i++)
 		dispatch(worker, &events[i], turn);
 	engine_batch_end(&worker->engine);
+	return i;
 }
 
 void
@@ -152,12 +157,13 @@ worker_loop(struct cab_worker *worker)
 		struct turn turn = { false, false, 0 };
 		int n = epoll_wait(
 		    worker->epoll, events, EVENTS, loop_timeout(worker));
+		int i = 0;
 
 		/* Batch by batch: many costly requests are no hang. */
-		for (int i = 0; i == 0 || i < n; i += BATCH_MAX) {
+		do {
 			beat(worker);
-			dispatch_batch(worker, &events[i], n - i, &turn);
-		}
+			i += dispatch_batch(worker, &events[i], n - i, &turn);
+		} while (i < n);
 		worker_metrics_forget();
 		engine_timers(&worker->engine);
 		if (turn.wake &&

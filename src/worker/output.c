@@ -123,21 +123,38 @@ send_one(struct cab_conn *conn, struct out_item *item, bool more)
 	return item->n ? -EAGAIN : 0;
 }
 
+/* Takes what was sent off the front of n items; whether that was all of them. */
+static bool
+items_consume(struct out_item *items[], unsigned n, size_t sent)
+{
+	for (unsigned i = 0; i < n; i++) {
+		size_t part = sent < items[i]->n ? sent : items[i]->n;
+
+		if (items[i]->p)
+			items[i]->p += part;
+		items[i]->offset += (off_t)part;
+		items[i]->n -= part;
+		sent -= part;
+		if (items[i]->n)
+			return false;
+	}
+	return true;
+}
+
 /* Sends from the front of the items; consumes what was taken from them. 0 all
  * gone, -EAGAIN (later, at the latest in the next turn), -errno. */
 static int
 send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool more)
 {
-	const struct conn_transport *transport = conn->running->engine->transport;
-
+	struct conn_engine *engine = conn->running->engine;
+	const struct conn_transport *transport = engine->transport;
 	size_t before = 0;
 
-	for (unsigned i = 0; i < n;) {
-		unsigned run = 0;
+	for (unsigned i = 0, run; i < n; i += run ? run : 1) {
 		ssize_t sent;
 
-		while (i + run < n && items[i + run]->p)
-			run++;
+		for (run = 0; i + run < n && items[i + run]->p; run++)
+			continue;
 		if (run)
 			sent = send_memory(conn,
 			    (const struct out_item *const *)&items[i], run,
@@ -151,20 +168,10 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool mor
 			return -EIO; /* the file shrank: what was promised cannot be sent */
 		count_sent(conn, sent);
 		before = run ? (size_t)sent : 0;
-		for (size_t left = (size_t)sent; i < n;) {
-			size_t take = left < items[i]->n ? left : items[i]->n;
-
-			if (items[i]->p)
-				items[i]->p += take;
-			items[i]->offset += (off_t)take;
-			items[i]->n -= take;
-			left -= take;
-			if (items[i]->n)
-				return -EAGAIN;
-			i++;
-			if (left == 0)
-				break;
-		}
+		if (!run)
+			engine->file_bytes += (size_t)sent;
+		if (!items_consume(&items[i], run ? run : 1, (size_t)sent))
+			return -EAGAIN;
 	}
 	return 0;
 }

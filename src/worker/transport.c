@@ -25,10 +25,11 @@
  * a socket buffer takes may be megabytes.  Where the congestion control paces,
  * many such bursts side by side look like slow paths to it: each then leaves by
  * timers of its own, at twice the cost.  So does one with a short segment within,
- * hence a turn there has whole ones, of 64 KiB, the head of a reply included.
+ * hence a turn there has whole ones, the head of a reply included.
  */
-#define FILE_TURN  (1024 * 1024)
-#define PACED_TURN (256 * 1024)
+#define SEGMENT    (64 * 1024)
+#define FILE_TURN  (16 * SEGMENT)
+#define PACED_TURN (4 * SEGMENT)
 
 static int engine_epoll = -1;
 
@@ -96,7 +97,8 @@ file_turn(struct cab_conn *conn, size_t n, size_t before)
 
 	if (before + n > PACED_TURN && is_paced(conn))
 		most = PACED_TURN - before % PACED_TURN;
-	return n < most ? n : most;
+	/* No turn of its own for a short rest. */
+	return n < most + SEGMENT ? n : most;
 }
 
 static ssize_t

@@ -27,6 +27,7 @@ from harness import (PATIENCE, ROOT, UNPRIVILEGED, Daemon, Http, free_port,
                      http as connect, in_parallel, needs, receive,
                      receive_all, reset, silent, tcp, unharmed, unix_stream,
                      wait_until)
+from test_syscalls import stopped
 
 SECRET = b"TOP-SECRET-OUTSIDE-THE-ROOT"
 INDEX = b"<html><body>the index page</body></html>\n"
@@ -1564,3 +1565,30 @@ def test_worker_reads_with_its_own_rights(web, link):
             f"{UNPRIVILEGED} read root's file: {reply}"
     finally:
         path.unlink()
+
+
+def test_files_of_one_batch(daemon, work):
+    """What is shared is of the same service, and of the same path."""
+    ports = [free_port(), free_port()]
+    names = [f"{n}.bin" for n in range(12)] + [200 * "x" + "/" + 100 * "y"]
+    for port in ports:
+        for name in names:
+            (work / str(port) / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / str(port) / name).write_text(
+                f"{port} {name[-9:]} ".ljust(40 << 10))
+    running = daemon(workers=1, services=[
+        {"name": f"web{port}", "listen": f"tcp://127.0.0.1:{port}",
+         "protocol": "http", "http": {"root": work / str(port)}}
+        for port in ports])
+    asked = [(port, name) for name in names for port in ports] * 3
+    for batch in asked, sorted(asked), asked[:8] * 8:
+        with contextlib.ExitStack() as stack:
+            clients = [(stack.enter_context(tcp(port)), port, name)
+                       for port, name in batch]
+            with stopped(running.workers()[0].pid):
+                for client, port, name in clients:
+                    client.sendall(request(b"Connection: close",
+                                           target=f"/{name}".encode()))
+            for client, port, name in clients:
+                body = receive_all(client).split(b"\r\n\r\n", 1)[1].decode()
+                assert body == f"{port} {name[-9:]} ".ljust(40 << 10)

@@ -20,8 +20,8 @@ import time
 
 import pytest
 
-from harness import (ROOT, Process, echoes, free_port, program, receive,
-                     receive_all, tcp, udp, wait_until)
+from harness import (ROOT, Process, echoes, free_port, in_parallel, program,
+                     receive, receive_all, tcp, udp, wait_until)
 from test_survive import kept
 
 ROUNDS = 16
@@ -262,12 +262,43 @@ def test_http_large_file(kept, work, control, part):
                 receive(client, size - len(head.split(b"\r\n\r\n", 1)[1]))
     text = calls.path.read_text("utf-8", "replace")
     asked = [int(n) for n in re.findall(r"sendfile\(.*, (\d+)\) +=", text)]
-    assert len(asked) >= 4 * ROUNDS and max(asked) == part, text[-3000:]
-    assert text.count("TCP_CONGESTION") == 1, text[-3000:]
     heads = [int(n) for n in re.findall(r"MSG_MORE.* = (\d+)$", text, re.M)]
     assert len(heads) == ROUNDS
+    # Without the last one perhaps, which may end after strace has gone.  A
+    # rest of the length of a head has no part of its own.
+    assert len(asked) >= 4 * ROUNDS - 1, text[-3000:]
+    assert part <= max(asked) <= part + heads[0], text[-3000:]
+    assert text.count("TCP_CONGESTION") == 1, text[-3000:]
     if control == "bbr":    # the first with the head
         assert asked[0] + heads[0] == part, text[:3000]
+
+
+def test_http_many_large_files(kept, work):
+    """
+    A batch ends when 8 MiB of files have gone, so that a slow disk is no hang:
+    more than two of 16 requests for one file open it.
+    """
+    (work / "www").mkdir()
+    (work / "www/large.bin").write_bytes(b"x" * (1 << 20))
+    with controlled("reno") as web, contextlib.ExitStack() as stack:
+        daemon = kept([{"name": "counted", "listen": "systemd://web",
+                        "protocol": "http", "http": {"root": work / "www"}}],
+                      workers=1, room=0, extra=[("web", web.fileno())])
+        pid = daemon.workers()[0].pid
+        port = web.getsockname()[1]
+        length = reply_length(port, get("/large.bin"))
+        clients = [stack.enter_context(tcp(port)) for _ in range(16)]
+        for client in clients:          # the socket's buffers grow to that
+            client.sendall(get("/large.bin"))
+            receive(client, length)
+        with Calls(pid, work / "calls") as calls:
+            with stopped(pid):
+                for client in clients:
+                    client.sendall(get("/large.bin"))
+            in_parallel([lambda c=client: receive(c, length)
+                         for client in clients])
+    text = calls.path.read_text("utf-8", "replace")
+    assert calls.count()["openat2"] > 2, text[-5000:]
 
 
 def test_http_shared_file(serve, work):
@@ -285,32 +316,6 @@ def test_http_shared_file(serve, work):
     assert counts["sendto"] == operations, counts
     assert 0 < counts["openat2"] <= operations / 6, counts
     judge(calls, operations, 5 + 3 / 6)
-
-
-def test_http_files_of_one_batch(daemon, work):
-    """What is shared is of the same service, and of the same path."""
-    ports = [free_port(), free_port()]
-    names = [f"{n}.bin" for n in range(12)] + [200 * "x" + "/" + 100 * "y"]
-    for port in ports:
-        for name in names:
-            (work / str(port) / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / str(port) / name).write_text(
-                f"{port} {name[-9:]} ".ljust(40 << 10))
-    running = daemon(workers=1, services=[
-        {"name": f"web{port}", "listen": f"tcp://127.0.0.1:{port}",
-         "protocol": "http", "http": {"root": work / str(port)}}
-        for port in ports])
-    asked = [(port, name) for name in names for port in ports] * 3
-    for batch in asked, sorted(asked), asked[:8] * 8:
-        with contextlib.ExitStack() as stack:
-            clients = [(stack.enter_context(tcp(port)), port, name)
-                       for port, name in batch]
-            with stopped(running.workers()[0].pid):
-                for client, port, name in clients:
-                    client.sendall(get("/" + name, "Connection: close"))
-            for client, port, name in clients:
-                body = receive_all(client).split(b"\r\n\r\n", 1)[1].decode()
-                assert body == f"{port} {name[-9:]} ".ljust(40 << 10)
 
 
 def test_pipelined_requests_take_turns(serve, work):

@@ -37,6 +37,7 @@ struct mem_conn {
 	struct cab_buf in, out;
 	struct cab_buf held; /* sent with "more follows", and nothing has yet */
 	size_t window, step;
+	size_t before; /* the last part of a file */
 	bool eof, reset, shut, broken;
 	unsigned writes;
 };
@@ -123,7 +124,6 @@ mem_send_file(
 	char part[4096];
 	ssize_t got;
 
-	(void)before;
 	if (m->reset)
 		return -EPIPE;
 	if (m->window == 0)
@@ -134,6 +134,7 @@ mem_send_file(
 	if (got < 0)
 		return -errno;
 	got = mem_take(m, part, (size_t)got);
+	m->before = before;
 	mem_push(m);
 	return got;
 }
@@ -506,6 +507,12 @@ bool
 mem_closed(const struct mem_conn *conn)
 {
 	return conn->conn == NULL;
+}
+
+size_t
+mem_before(const struct mem_conn *conn)
+{
+	return conn->before;
 }
 
 unsigned

@@ -60,6 +60,9 @@ bool mem_closed(const struct mem_conn *conn); /* the connection object is gone *
 /* Number of write calls that reached the transport; "headers and body in one". */
 unsigned mem_writes(const struct mem_conn *conn);
 
+/* Bytes of memory that were sent together with the last part of a file. */
+size_t mem_before(const struct mem_conn *conn);
+
 /* Protocol errors counted so far. */
 uint64_t mem_errors(const struct mem_service *service);
 

@@ -495,11 +495,13 @@ files_go_out_in_order_and_a_short_one_drops(void **state)
 	file_extra = 0;
 	mem_feed(c, "x", 1);
 	assert_output(c, "head:234567:tail");
+	assert_int_equal(mem_before(c), 5);
 	mem_window(c, 3);
 	mem_feed(c, "x", 1);
 	for (int i = 0; i < 8; i++)
 		mem_window(c, 2);
 	assert_output(c, "head:234567:tail");
+	assert_int_equal(mem_before(c), 0);
 	file_extra = 1;
 	mem_window(c, 100);
 	mem_feed(c, "x", 1);
