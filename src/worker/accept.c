@@ -407,8 +407,9 @@ accept_ready(struct cab_worker *worker, struct listener *listener)
 	    burst_size(&listener->burst);
 	unsigned taken = 0;
 
+	/* One at least: nobody else has been told of who waits here. */
 	while (taken < batch && !listener->paused &&
-	    !engine_has_sent_much(&worker->engine)) {
+	    (taken == 0 || !engine_has_sent_much(&worker->engine))) {
 		if (worker->engine.n_open >= worker->max_connections) {
 			worker->at_capacity = true;
 			listeners_pause(worker, PAUSE_CAPACITY, false);
