@@ -150,11 +150,13 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool mor
 	const struct conn_transport *transport = engine->transport;
 	size_t before = 0;
 
-	for (unsigned i = 0, run; i < n; i += run ? run : 1) {
+	for (unsigned i = 0, tried; i < n; i += tried) {
+		unsigned run = 0;
 		ssize_t sent;
 
-		for (run = 0; i + run < n && items[i + run]->p; run++)
-			continue;
+		while (i + run < n && items[i + run]->p)
+			run++;
+		tried = run ? run : 1;
 		if (run)
 			sent = send_memory(conn,
 			    (const struct out_item *const *)&items[i], run,
@@ -170,7 +172,7 @@ send_items(struct cab_conn *conn, struct out_item *items[], unsigned n, bool mor
 		before = run ? (size_t)sent : 0;
 		if (!run)
 			engine->file_bytes += (size_t)sent;
-		if (!items_consume(&items[i], run ? run : 1, (size_t)sent))
+		if (!items_consume(&items[i], tried, (size_t)sent))
 			return -EAGAIN;
 	}
 	return 0;

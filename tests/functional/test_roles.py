@@ -147,7 +147,8 @@ def test_libsystemd_that_cannot_be_loaded(work):
     result = run_binary("-c", work / "c.conf", env=env)
     assert result.returncode == 1
     assert re.fullmatch(r"cabinetd: err\w*: cannot use libsystemd "
-                        r"\(Debian: libsystemd0\): .*libsystemd\.so\.0: .*\n", result.err), result.err
+                        r"\(Debian: libsystemd0\): .*libsystemd\.so\.0: .*\n",
+                        result.err), result.err
     # Whoever only asks for something does not need it.
     assert run_check(work / "c.conf", env=env).returncode == 0
 

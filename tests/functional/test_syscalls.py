@@ -229,41 +229,45 @@ def test_http_connection_each(serve, work):
     judge(calls, ROUNDS * CLIENTS, 4)
 
 
-def controlled(control):
-    """A listening socket with this congestion control, as systemd passes it."""
-    web = socket.create_server(("127.0.0.1", 0))
-    try:
-        web.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION,
-                       control.encode())
-    except FileNotFoundError:
-        web.close()
-        pytest.skip(f"this kernel has no {control}")
-    return web
+@pytest.fixture
+def serve_file(kept, work):
+    """
+    Serves /large.bin of so many bytes through a socket with this congestion
+    control, passed as systemd does; its port and the worker's pid.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        def start(control, size):
+            try:
+                web.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION,
+                               control.encode())
+            except FileNotFoundError:
+                pytest.skip(f"this kernel has no {control}")
+            (work / "www").mkdir()
+            (work / "www/large.bin").write_bytes(b"x" * size)
+            running = kept([{"name": "counted", "listen": "systemd://web",
+                             "protocol": "http",
+                             "http": {"root": work / "www"}}],
+                           workers=1, room=0, extra=[("web", web.fileno())])
+            return web.getsockname()[1], running.workers()[0].pid
+        yield start
 
 
 @pytest.mark.parametrize("control, part", [("reno", 1 << 20),
                                            ("bbr", 256 << 10)])
-def test_http_large_file(kept, work, control, part):
+def test_http_large_file(serve_file, work, control, part):
     """
     recv, open, fstat, send of the head, sendfile in parts, close; the parts
     are as large as suits the congestion control, which is asked for once.
     """
     size = 4 * part
-    (work / "www").mkdir()
-    (work / "www/large.bin").write_bytes(b"x" * size)
-    with controlled(control) as web:
-        daemon = kept([{"name": "counted", "listen": "systemd://web",
-                        "protocol": "http", "http": {"root": work / "www"}}],
-                      workers=1, room=0, extra=[("web", web.fileno())])
-        pid = daemon.workers()[0].pid
-        with tcp(web.getsockname()[1]) as client, \
-                Calls(pid, work / "calls") as calls:
-            for _ in range(ROUNDS):
-                client.sendall(get("/large.bin"))
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += client.recv(65536)
-                receive(client, size - len(head.split(b"\r\n\r\n", 1)[1]))
+    port, pid = serve_file(control, size)
+    with tcp(port) as client, Calls(pid, work / "calls") as calls:
+        for _ in range(ROUNDS):
+            client.sendall(get("/large.bin"))
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            receive(client, size - len(head.split(b"\r\n\r\n", 1)[1]))
     text = calls.path.read_text("utf-8", "replace")
     asked = [int(n) for n in re.findall(r"sendfile\(.*, (\d+)\) +=", text)]
     heads = [int(n) for n in re.findall(r"MSG_MORE.* = (\d+)$", text, re.M)]
@@ -277,20 +281,14 @@ def test_http_large_file(kept, work, control, part):
         assert asked[0] + heads[0] == part, text[:3000]
 
 
-def test_http_many_large_files(kept, work):
+def test_http_many_large_files(serve_file, work):
     """
     A batch ends when 8 MiB of files have gone, so that a slow disk is no hang:
     more than two of 16 requests for one file open it.
     """
-    (work / "www").mkdir()
-    (work / "www/large.bin").write_bytes(b"x" * (1 << 20))
-    with controlled("reno") as web, contextlib.ExitStack() as stack:
-        daemon = kept([{"name": "counted", "listen": "systemd://web",
-                        "protocol": "http", "http": {"root": work / "www"}}],
-                      workers=1, room=0, extra=[("web", web.fileno())])
-        pid = daemon.workers()[0].pid
-        port = web.getsockname()[1]
-        length = reply_length(port, get("/large.bin"))
+    port, pid = serve_file("reno", 1 << 20)
+    length = reply_length(port, get("/large.bin"))
+    with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(tcp(port)) for _ in range(16)]
         for client in clients:          # the socket's buffers grow to that
             client.sendall(get("/large.bin"))

@@ -5,6 +5,21 @@
  */
 #include "tests/support/events.h"
 
+#include <stdio.h>
+
+#include "supervisor/libsystemd.h"
+
+int
+events_load(void **state)
+{
+	const char *missing = libsystemd_load();
+
+	(void)state;
+	if (missing != NULL)
+		fprintf(stderr, "%s\n", missing);
+	return missing != NULL;
+}
+
 int
 events_run(sd_event *event, uint64_t usec)
 {

@@ -28,7 +28,6 @@
 #include "ipc/msg.h"
 #include "proto/proto.h"
 #include "supervisor/apply.h"
-#include "supervisor/libsystemd.h"
 #include "tests/support/events.h"
 
 #define SERVICES_MAX 8
@@ -365,7 +364,7 @@ set_up(void **state)
 	dones = 0;
 	log_set_level(CAB_LOG_ERR - 1);
 	fds_before = open_descriptors();
-	if (libsystemd_load() != NULL || sd_event_new(&event) < 0)
+	if (sd_event_new(&event) < 0)
 		return -1;
 	with_event.event = event;
 	with_event.answer_within = 20000;
@@ -903,8 +902,7 @@ test_close_in_the_middle(void **state)
 static int
 set_up_group(void **state)
 {
-	(void)state;
-	return mkdtemp(directory) == NULL;
+	return mkdtemp(directory) == NULL || events_load(state) != 0;
 }
 
 static int

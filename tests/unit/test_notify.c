@@ -18,7 +18,6 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "supervisor/libsystemd.h"
 #include "supervisor/notify.h"
 #include "tests/support/events.h"
 
@@ -196,13 +195,6 @@ tear_down(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-static int
-set_up_all(void **state)
-{
-	(void)state;
-	return libsystemd_load() != NULL;
-}
-
 int
 main(void)
 {
@@ -215,5 +207,5 @@ main(void)
 		TEST(test_no_watchdog),
 	};
 
-	return cmocka_run_group_tests(tests, set_up_all, NULL);
+	return cmocka_run_group_tests(tests, events_load, NULL);
 }

@@ -21,8 +21,8 @@
 
 #include "base/fd.h"
 #include "base/hush.h"
-#include "supervisor/libsystemd.h"
 #include "supervisor/passed.h"
+#include "tests/support/events.h"
 
 static struct cab_listen
 inet_listen(enum cab_listen_kind kind, const char *ip, uint16_t port)
@@ -258,13 +258,6 @@ test_collect(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static int
-set_up_all(void **state)
-{
-	(void)state;
-	return libsystemd_load() != NULL;
-}
-
 int
 main(void)
 {
@@ -278,5 +271,5 @@ main(void)
 		cmocka_unit_test(test_nothing),
 	};
 
-	return cmocka_run_group_tests(tests, set_up_all, NULL);
+	return cmocka_run_group_tests(tests, events_load, NULL);
 }
